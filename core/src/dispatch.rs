@@ -1,0 +1,164 @@
+//! What is sent next: the most urgent request of those whose scopes may send.
+
+use crate::attempt::{Attempt, Progress};
+use crate::engine::Engine;
+use crate::error::RequestError;
+use crate::event::{AttemptId, Output, Priority, Wake};
+use crate::gate::Permit;
+use crate::scope::Blocker;
+use crate::token::Need;
+
+impl Engine {
+    /// Sends all that may be sent now.
+    pub(crate) fn dispatch(&mut self) {
+        if self.is_held() {
+            return;
+        }
+        loop {
+            let shared = self.slots < self.config.concurrency;
+            let eligible = Priority::ALL.map(|class| self.front(class, shared).is_some());
+            let Some(class) = self.fair.choose(eligible, self.config.fair_share) else {
+                return;
+            };
+            let Some((lane, slot)) = self.front(class, shared) else {
+                return;
+            };
+            self.fair.sent(class, eligible);
+            self.send(lane, slot);
+        }
+    }
+
+    /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
+    /// until what blocks them changes.
+    fn front(&mut self, class: Priority, shared: bool) -> Option<(u32, u32)> {
+        loop {
+            let (lane, slot) = self.queue.first(class, shared)?;
+            let blocker = match self.scopes.blocking(lane, self.now.instant) {
+                Some(scope) => Blocker::Scope(scope),
+                None if !self.scopes.lane_key(lane).auth => return Some((lane, slot)),
+                None => match self.token.need(self.now.instant) {
+                    Need::Use(_) => return Some((lane, slot)),
+                    Need::Refused(failure, retry_at) => {
+                        let retry_at = Some(retry_at);
+                        self.finish(slot, Err(RequestError::Token { failure, retry_at }));
+                        continue;
+                    }
+                    Need::Fetch => {
+                        self.start_token_fetch();
+                        Blocker::Token
+                    }
+                    Need::Wait | Need::At(_) => Blocker::Token,
+                },
+            };
+            self.queue.set_parked(lane, true);
+            self.scopes.park(lane, blocker);
+            self.sync(blocker);
+        }
+    }
+
+    fn send(&mut self, lane: u32, slot: u32) {
+        let now = self.now.instant;
+        let token = match self.scopes.lane_key(lane).auth {
+            true => match self.token.need(now) {
+                Need::Use(generation) => Some(generation),
+                _ => None, // not reached: `front` lets nobody by without a token
+            },
+            false => None,
+        };
+        // Waiting for a turn is free: retrying is timed from when the scopes were open again.
+        let turn_since = self.scopes.opened_at(lane);
+        let request_id = self.queue.id(slot);
+        self.queue.withdraw(slot);
+        let Some(request) = self.queue.get_mut(slot) else {
+            return;
+        };
+        let first = request.attempts == 0;
+        if first {
+            request.retry_until = now + self.config.retry_for;
+        } else {
+            request.retry_until += now.saturating_since(request.since.max(turn_since));
+        }
+        request.attempts = request.attempts.saturating_add(1);
+        let id = AttemptId { request: request_id, number: request.attempts };
+        let timeout = now + request.attempt_timeout;
+        let place = self.attempts.insert(Attempt {
+            slot,
+            id,
+            lane,
+            tickets: self.scopes.sent(lane),
+            token,
+            timer: None,
+            progress: Progress::Sent,
+            aborted: false,
+            timed_out: false,
+        });
+        request.in_flight = Some(place);
+        if let Some(attempt) = self.attempts.get_mut(place) {
+            self.timers.put(&mut attempt.timer, Some(timeout), Wake::AttemptTimeout, place);
+        }
+        if !self.queue.is_apart(lane) {
+            self.slots += 1;
+        }
+        self.counters.sends += 1;
+        self.counters.retries += u64::from(!first);
+        self.outputs.push_back(Output::Send { attempt: id, token });
+        if token.is_some() && self.token.wants_renewal(now) {
+            self.start_token_fetch();
+        }
+        if first {
+            self.budget.first_send(now);
+            self.pay();
+        }
+    }
+
+    /// Lets the lanes that wait for `blocker` compete again.
+    fn release(&mut self, blocker: Blocker) {
+        for lane in self.scopes.release(blocker) {
+            self.queue.set_parked(lane, false);
+        }
+        self.sync(blocker);
+    }
+
+    /// A lane that has nobody queued waits for nothing.
+    pub(crate) fn unpark(&mut self, lane: u32) {
+        if let Some(blocker) = self.scopes.unpark(lane) {
+            self.queue.set_parked(lane, false);
+            self.sync(blocker);
+        }
+    }
+
+    fn sync(&mut self, blocker: Blocker) {
+        match blocker {
+            Blocker::Scope(scope) => self.sync_scope(scope),
+            Blocker::Token => self.sync_token(),
+        }
+    }
+
+    /// Lets those who wait for a scope go if it may send; else sees that its timer runs, if only
+    /// time is missing, while somebody waits.
+    pub(crate) fn sync_scope(&mut self, index: u32) {
+        let now = self.now.instant;
+        let Some(scope) = self.scopes.get_mut(index) else {
+            return;
+        };
+        let at = match scope.permit(now) {
+            Permit::Now if scope.has_parked() => return self.release(Blocker::Scope(index)),
+            Permit::At(at) if scope.has_parked() => Some(at),
+            _ => None,
+        };
+        self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+    }
+
+    /// The same for those who wait for a token.
+    pub(crate) fn sync_token(&mut self) {
+        let awaited = self.scopes.token_awaited();
+        let at = match self.token.need(self.now.instant) {
+            Need::At(at) if awaited => Some(at),
+            Need::Use(_) | Need::Fetch | Need::Refused(..) if awaited => {
+                return self.release(Blocker::Token);
+            }
+            _ => None,
+        };
+        self.timers.put(&mut self.token_timer, at, Wake::Token, 0);
+    }
+}

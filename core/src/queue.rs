@@ -1,0 +1,361 @@
+//! Per-class lists threaded through one slab.
+//!
+//! Requests that consume the same set of scopes share a *lane*. A lane has, for each class, a
+//! first-come-first-served list threaded through the slab (push, pop and cancel touch no other
+//! entry than the neighbours), and beside it a small ordered set of those that were sent before
+//! and came back: they are few (what was in flight when a scope was refused), and each goes back
+//! to its old place, before everything younger.
+//!
+//! A lane whose scopes cannot send is *parked* and then costs the others nothing: only lanes
+//! that are ready stand in the order from which the next request is taken.
+
+use std::collections::BTreeSet;
+
+use crate::event::{Priority, RequestId};
+
+const NONE: u32 = u32::MAX;
+const CLASSES: usize = Priority::ALL.len();
+
+/// Lanes that share the client's concurrency, and lanes apart from it.
+const GROUPS: usize = 2;
+
+/// The position in the order of submission; a request keeps it for life.
+type Sequence = u64;
+
+/// Where an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Free,
+    /// Not queued: in flight, or waiting alone.
+    Out,
+    /// In its lane's list.
+    Fresh,
+    /// In its lane's set of those that came back.
+    Returned,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    sequence: Sequence,
+    previous: u32,
+    next: u32,
+    lane: u32,
+    generation: u32,
+    class: Priority,
+    place: Place,
+    value: Option<T>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    head: Option<u32>,
+    tail: Option<u32>,
+    returned: BTreeSet<(Sequence, u32)>,
+    /// The sequence under which this list stands in the ready order.
+    listed: Option<Sequence>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    lists: [List; CLASSES],
+    apart: bool,
+    parked: bool,
+    /// Entries of this lane, queued or not.
+    entries: u32,
+}
+
+/// The queue of all requests of an engine, with a value of the engine's for each.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    slab: Vec<Entry<T>>,
+    free: u32,
+    lanes: Vec<Option<Lane>>,
+    free_lanes: Vec<u32>,
+    ready: [[BTreeSet<(Sequence, u32)>; CLASSES]; GROUPS],
+    next_sequence: Sequence,
+    queued: [u32; CLASSES],
+    entries: u32,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Queue {
+            slab: Vec::new(),
+            free: NONE,
+            lanes: Vec::new(),
+            free_lanes: Vec::new(),
+            ready: Default::default(),
+            next_sequence: 0,
+            queued: [0; CLASSES],
+            entries: 0,
+        }
+    }
+
+    /// Makes a lane; `apart` from the client's concurrency or not.
+    pub(crate) fn add_lane(&mut self, apart: bool) -> u32 {
+        let lane = Some(Lane { apart, ..Lane::default() });
+        match self.free_lanes.pop() {
+            Some(index) => {
+                self.lanes[index as usize] = lane;
+                index
+            }
+            None => {
+                self.lanes.push(lane);
+                (self.lanes.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Forgets a lane that has no entries.
+    pub(crate) fn remove_lane(&mut self, lane: u32) {
+        debug_assert_eq!(self.lane(lane).entries, 0);
+        self.lanes[lane as usize] = None;
+        self.free_lanes.push(lane);
+    }
+
+    /// Adds an entry to a lane, not queued yet, at the end of the order of submission.
+    pub(crate) fn insert(&mut self, lane: u32, class: Priority, value: T) -> RequestId {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.entries += 1;
+        self.lane_mut(lane).entries += 1;
+        let entry = |generation| Entry {
+            sequence,
+            previous: NONE,
+            next: NONE,
+            lane,
+            generation,
+            class,
+            place: Place::Out,
+            value: Some(value),
+        };
+        if self.free == NONE {
+            self.slab.push(entry(0));
+            return RequestId::new((self.slab.len() - 1) as u32, 0);
+        }
+        let slot = self.free;
+        let old = &mut self.slab[slot as usize];
+        self.free = old.next;
+        let generation = (old.generation + 1) % RequestId::GENERATIONS;
+        *old = entry(generation);
+        RequestId::new(slot, generation)
+    }
+
+    /// Takes an entry out for good, queued or not.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
+        self.withdraw(slot);
+        let free = self.free;
+        let entry = &mut self.slab[slot as usize];
+        let value = entry.value.take()?;
+        entry.place = Place::Free;
+        entry.next = free;
+        let lane = entry.lane;
+        self.free = slot;
+        self.entries -= 1;
+        self.lane_mut(lane).entries -= 1;
+        Some(value)
+    }
+
+    /// Queues a new entry behind all of its lane and class.
+    pub(crate) fn push(&mut self, slot: u32) {
+        let entry = &self.slab[slot as usize];
+        debug_assert_eq!(entry.place, Place::Out);
+        let (lane, class) = (entry.lane, entry.class);
+        let tail = self.list_mut(lane, class).tail.replace(slot);
+        match tail {
+            Some(tail) => self.slab[tail as usize].next = slot,
+            None => self.list_mut(lane, class).head = Some(slot),
+        }
+        let entry = &mut self.slab[slot as usize];
+        (entry.previous, entry.next, entry.place) = (tail.unwrap_or(NONE), NONE, Place::Fresh);
+        self.queued[class.index()] += 1;
+        self.relist(lane, class);
+    }
+
+    /// Queues an entry that was queued before at its old place.
+    pub(crate) fn requeue(&mut self, slot: u32) {
+        let entry = &mut self.slab[slot as usize];
+        debug_assert_eq!(entry.place, Place::Out);
+        entry.place = Place::Returned;
+        let (lane, class, sequence) = (entry.lane, entry.class, entry.sequence);
+        self.list_mut(lane, class).returned.insert((sequence, slot));
+        self.queued[class.index()] += 1;
+        self.relist(lane, class);
+    }
+
+    /// Takes an entry out of its list; it stays an entry. Nothing happens if it is not queued.
+    pub(crate) fn withdraw(&mut self, slot: u32) {
+        let Entry { sequence, previous, next, lane, class, place, .. } = self.slab[slot as usize];
+        match place {
+            Place::Free | Place::Out => return,
+            Place::Returned => {
+                self.list_mut(lane, class).returned.remove(&(sequence, slot));
+            }
+            Place::Fresh => {
+                match previous {
+                    NONE => self.list_mut(lane, class).head = some(next),
+                    previous => self.slab[previous as usize].next = next,
+                }
+                match next {
+                    NONE => self.list_mut(lane, class).tail = some(previous),
+                    next => self.slab[next as usize].previous = previous,
+                }
+            }
+        }
+        self.slab[slot as usize].place = Place::Out;
+        self.queued[class.index()] -= 1;
+        self.relist(lane, class);
+    }
+
+    /// Takes a lane out of the ready order, or puts it back.
+    pub(crate) fn set_parked(&mut self, lane: u32, parked: bool) {
+        self.lane_mut(lane).parked = parked;
+        for class in Priority::ALL {
+            self.relist(lane, class);
+        }
+    }
+
+    /// The ready lane with the oldest request of a class, and that request. `shared`: also
+    /// lanes that need one of the client's slots.
+    pub(crate) fn first(&self, class: Priority, shared: bool) -> Option<(u32, u32)> {
+        let groups = if shared { 0..GROUPS } else { 1..GROUPS };
+        let ready = groups.filter_map(|group| self.ready[group][class.index()].first());
+        let &(_, lane) = ready.min()?;
+        Some((lane, self.head(lane, class)?.1))
+    }
+
+    /// The entry that this id names, if it is still there.
+    pub(crate) fn find(&self, id: RequestId) -> Option<u32> {
+        let slot = id.slot();
+        let entry = self.slab.get(slot as usize)?;
+        let same = RequestId::new(slot, entry.generation) == id;
+        (same && entry.value.is_some()).then_some(slot)
+    }
+
+    pub(crate) fn id(&self, slot: u32) -> RequestId {
+        RequestId::new(slot, self.slab[slot as usize].generation)
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        self.slab.get(slot as usize)?.value.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slab.get_mut(slot as usize)?.value.as_mut()
+    }
+
+    /// Where an entry stands in the order of submission.
+    pub(crate) fn sequence(&self, slot: u32) -> u64 {
+        self.slab[slot as usize].sequence
+    }
+
+    pub(crate) fn lane_of(&self, slot: u32) -> u32 {
+        self.slab[slot as usize].lane
+    }
+
+    pub(crate) fn is_queued(&self, slot: u32) -> bool {
+        matches!(self.slab[slot as usize].place, Place::Fresh | Place::Returned)
+    }
+
+    /// Does this lane have requests that wait for their turn?
+    pub(crate) fn has_queued(&self, lane: u32) -> bool {
+        Priority::ALL.iter().any(|class| self.head(lane, *class).is_some())
+    }
+
+    pub(crate) fn lane_is_empty(&self, lane: u32) -> bool {
+        self.lane(lane).entries == 0
+    }
+
+    pub(crate) fn is_apart(&self, lane: u32) -> bool {
+        self.lane(lane).apart
+    }
+
+    /// Those of a lane that were sent before and wait for their turn again.
+    pub(crate) fn returned(&self, lane: u32) -> impl Iterator<Item = u32> {
+        self.lane(lane).lists.iter().flat_map(|list| list.returned.iter().map(|entry| entry.1))
+    }
+
+    /// All entries, in the order of their places in the slab.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+        (0..self.slab.len() as u32).filter(|slot| self.slab[*slot as usize].value.is_some())
+    }
+
+    /// How many requests wait for their turn, by class.
+    pub(crate) fn queued(&self) -> [u32; CLASSES] {
+        self.queued
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.entries
+    }
+
+    /// Brings the ready order in line with the head of one list.
+    fn relist(&mut self, lane: u32, class: Priority) {
+        let owner = self.lane(lane);
+        let (apart, old) = (owner.apart, owner.lists[class.index()].listed);
+        let new = if owner.parked { None } else { self.head(lane, class).map(|head| head.0) };
+        if new == old {
+            return;
+        }
+        let ready = &mut self.ready[usize::from(apart)][class.index()];
+        if let Some(sequence) = old {
+            ready.remove(&(sequence, lane));
+        }
+        if let Some(sequence) = new {
+            ready.insert((sequence, lane));
+        }
+        self.list_mut(lane, class).listed = new;
+    }
+
+    fn head(&self, lane: u32, class: Priority) -> Option<(Sequence, u32)> {
+        let list = &self.lane(lane).lists[class.index()];
+        let fresh = list.head.map(|slot| (self.slab[slot as usize].sequence, slot));
+        let returned = list.returned.first().copied();
+        match (fresh, returned) {
+            (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
+            (fresh, returned) => fresh.or(returned),
+        }
+    }
+
+    fn lane(&self, lane: u32) -> &Lane {
+        self.lanes[lane as usize].as_ref().expect("a lane is removed only when it has no entries")
+    }
+
+    fn lane_mut(&mut self, lane: u32) -> &mut Lane {
+        self.lanes[lane as usize].as_mut().expect("a lane is removed only when it has no entries")
+    }
+
+    fn list_mut(&mut self, lane: u32, class: Priority) -> &mut List {
+        &mut self.lane_mut(lane).lists[class.index()]
+    }
+}
+
+fn some(slot: u32) -> Option<u32> {
+    (slot != NONE).then_some(slot)
+}
+
+/// Sees to it that a class which has somebody to send is not passed over for ever.
+#[derive(Debug, Default)]
+pub(crate) struct FairShare {
+    /// Sends of others since the class was served, while it had somebody to send.
+    passed_over: [u32; CLASSES],
+}
+
+impl FairShare {
+    /// Which class is next, of those that have somebody to send.
+    pub(crate) fn choose(&self, eligible: [bool; CLASSES], share: u32) -> Option<Priority> {
+        let has = |class: &&Priority| eligible[class.index()];
+        let owed = |class: &&Priority| self.passed_over[class.index()] + 1 >= share;
+        let mut waiting = Priority::ALL.iter().filter(has);
+        waiting.clone().find(owed).or_else(|| waiting.next()).copied()
+    }
+
+    /// A request of `served` was sent.
+    pub(crate) fn sent(&mut self, served: Priority, eligible: [bool; CLASSES]) {
+        for (class, count) in Priority::ALL.into_iter().zip(&mut self.passed_over) {
+            let waits = class != served && eligible[class.index()];
+            *count = if waits { count.saturating_add(1) } else { 0 };
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Scopes and the lanes through them: who shares a limit with whom, and who waits for what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{MAX_SCOPES, ScopeConfig};
+use crate::gate::{Gate, Permit, Ticket};
+use crate::pacer::Pacer;
+use crate::time::Instant;
+
+/// One server-side limit, as far as the client tells them apart.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) name: Arc<str>,
+    pub(crate) gate: Gate,
+    pub(crate) pacer: Pacer,
+    /// Held by the user's `pause`, beside the gate.
+    pub(crate) held: bool,
+    pub(crate) in_flight: u32,
+    /// When the gate is looked at again for the lanes that are parked here.
+    pub(crate) timer: Option<Instant>,
+    /// Its attempts count apart from the client's concurrency.
+    apart: bool,
+    /// It is in the configuration, or the default one: never forgotten.
+    permanent: bool,
+    lanes: Vec<u32>,
+    parked: Vec<u32>,
+}
+
+impl Scope {
+    fn new(name: Arc<str>, concurrency: Option<u32>, apart: bool, permanent: bool) -> Scope {
+        Scope {
+            name,
+            gate: Gate::new(),
+            pacer: Pacer::new(concurrency),
+            held: false,
+            in_flight: 0,
+            timer: None,
+            apart,
+            permanent,
+            lanes: Vec::new(),
+            parked: Vec::new(),
+        }
+    }
+
+    /// May it send? A hold has no moment at which it ends.
+    pub(crate) fn permit(&self, now: Instant) -> Permit {
+        if self.held {
+            return Permit::AfterAnswer;
+        }
+        let gate = self.gate.permit(now, self.in_flight);
+        match (gate, self.pacer.permit(now, self.in_flight)) {
+            (Permit::Now, other) | (other, Permit::Now) => other,
+            (Permit::At(a), Permit::At(b)) => Permit::At(a.max(b)),
+            (Permit::At(at), _) | (_, Permit::At(at)) => Permit::At(at),
+            (Permit::AfterAnswer, Permit::AfterAnswer) => Permit::AfterAnswer,
+        }
+    }
+
+    /// The latest deadline that the server has set and that is still ahead.
+    pub(crate) fn closed_until(&self, now: Instant) -> Option<Instant> {
+        Some(self.opened_at()).filter(|at| *at > now)
+    }
+
+    /// The latest deadline that the server has set, whether it is past or not.
+    fn opened_at(&self) -> Instant {
+        self.gate.not_before().max(self.pacer.spent_until())
+    }
+
+    /// How many attempts may be in flight here, given the client's concurrency.
+    pub(crate) fn limit(&self, client: u32) -> u32 {
+        match self.pacer.concurrency() {
+            Some(own) if self.apart => own,
+            Some(own) => own.min(client),
+            None => client,
+        }
+    }
+
+    pub(crate) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    pub(crate) fn lanes(&self) -> &[u32] {
+        &self.lanes
+    }
+
+    fn is_forgettable(&self, now: Instant) -> bool {
+        let unused = self.lanes.is_empty() && !self.held && !self.permanent;
+        unused && self.gate.is_forgettable(now) && self.closed_until(now).is_none()
+    }
+}
+
+/// What a lane is parked on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Blocker {
+    Scope(u32),
+    Token,
+}
+
+/// What the requests of one lane have in common.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct LaneKey {
+    scopes: [Option<u32>; MAX_SCOPES],
+    pub(crate) auth: bool,
+}
+
+impl LaneKey {
+    /// The scopes, narrowest first.
+    pub(crate) fn scopes(self) -> impl Iterator<Item = u32> {
+        self.scopes.into_iter().flatten()
+    }
+}
+
+#[derive(Debug)]
+struct LaneState {
+    key: LaneKey,
+    blocker: Option<Blocker>,
+}
+
+/// All scopes by name, and all lanes by what they need.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    slots: Vec<Option<Scope>>,
+    free: Vec<u32>,
+    by_name: BTreeMap<Arc<str>, u32>,
+    /// At so many scopes, those that have come to be forgettable are looked for.
+    sweep_at: usize,
+    lanes: Vec<Option<LaneState>>,
+    by_key: BTreeMap<LaneKey, u32>,
+    token_parked: Vec<u32>,
+}
+
+impl Scopes {
+    pub(crate) fn new(default: &str, known: &[ScopeConfig]) -> Scopes {
+        let mut scopes = Scopes { sweep_at: FIRST_SWEEP, ..Scopes::default() };
+        for scope in known {
+            scopes.add(&scope.name, scope.concurrency, scope.apart, true);
+        }
+        if scopes.find(default).is_none() {
+            scopes.add(default, None, false, true);
+        }
+        scopes
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn find_or_add(&mut self, name: &str, now: Instant) -> u32 {
+        self.find(name).unwrap_or_else(|| {
+            self.sweep(now);
+            self.add(name, None, false, false)
+        })
+    }
+
+    /// The lane of requests with these scopes, if there is one.
+    pub(crate) fn find_lane(&self, key: LaneKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The key for requests with these scopes, which are made if they are not there.
+    pub(crate) fn key(&mut self, names: &[&str], auth: bool, now: Instant) -> LaneKey {
+        if names.iter().any(|name| self.find(name).is_none()) {
+            self.sweep(now);
+        }
+        let mut scopes = [None; MAX_SCOPES];
+        for (place, name) in scopes.iter_mut().zip(names) {
+            let scope = self.find(name);
+            *place = Some(scope.unwrap_or_else(|| self.add(name, None, false, false)));
+        }
+        LaneKey { scopes, auth }
+    }
+
+    /// Do attempts of this lane count apart from the client's concurrency?
+    pub(crate) fn is_apart(&self, key: LaneKey) -> bool {
+        key.scopes().any(|scope| self.scope(scope).apart)
+    }
+
+    /// Keeps the lane that the queue calls `lane`.
+    pub(crate) fn add_lane(&mut self, lane: u32, key: LaneKey) {
+        if self.lanes.len() <= lane as usize {
+            self.lanes.resize_with(lane as usize + 1, || None);
+        }
+        self.lanes[lane as usize] = Some(LaneState { key, blocker: None });
+        self.by_key.insert(key, lane);
+        for scope in key.scopes() {
+            self.scope_mut(scope).lanes.push(lane);
+        }
+    }
+
+    /// Forgets a lane that no request uses, and those of its scopes of which nothing is known.
+    pub(crate) fn remove_lane(&mut self, lane: u32, now: Instant) {
+        self.unpark(lane);
+        let Some(LaneState { key, .. }) = self.lanes[lane as usize].take() else {
+            return;
+        };
+        self.by_key.remove(&key);
+        for scope in key.scopes() {
+            self.scope_mut(scope).lanes.retain(|other| *other != lane);
+            self.forget_idle(scope, now);
+        }
+    }
+
+    /// Forgets a scope if nothing is known of it and nobody uses it.
+    pub(crate) fn forget_idle(&mut self, scope: u32, now: Instant) {
+        if self.scope(scope).is_forgettable(now) {
+            self.by_name.remove(&self.scope(scope).name.clone());
+            self.slots[scope as usize] = None;
+            self.free.push(scope);
+        }
+    }
+
+    pub(crate) fn lane_key(&self, lane: u32) -> LaneKey {
+        self.lane(lane).key
+    }
+
+    /// The first of a lane's scopes that cannot send now.
+    pub(crate) fn blocking(&self, lane: u32, now: Instant) -> Option<u32> {
+        let mut scopes = self.lane_key(lane).scopes();
+        scopes.find(|scope| self.scope(*scope).permit(now) != Permit::Now)
+    }
+
+    /// The latest deadline of a lane's scopes that is still ahead, and whose it is.
+    pub(crate) fn closed_until(&self, lane: u32, now: Instant) -> Option<Instant> {
+        let scopes = self.lane_key(lane).scopes();
+        scopes.filter_map(|scope| self.scope(scope).closed_until(now)).max()
+    }
+
+    /// When the last of a lane's scopes was open again, as far as deadlines of the server go.
+    pub(crate) fn opened_at(&self, lane: u32) -> Instant {
+        let opened_at = |scope| self.scope(scope).opened_at();
+        self.lane_key(lane).scopes().map(opened_at).max().unwrap_or_default()
+    }
+
+    /// Notes that a lane waits for `blocker`.
+    pub(crate) fn park(&mut self, lane: u32, blocker: Blocker) {
+        self.lane_mut(lane).blocker = Some(blocker);
+        match blocker {
+            Blocker::Scope(scope) => self.scope_mut(scope).parked.push(lane),
+            Blocker::Token => self.token_parked.push(lane),
+        }
+    }
+
+    /// Notes that a lane waits for nothing; says for what it did.
+    pub(crate) fn unpark(&mut self, lane: u32) -> Option<Blocker> {
+        let blocker = self.lane_mut(lane).blocker.take()?;
+        let list = match blocker {
+            Blocker::Scope(scope) => &mut self.scope_mut(scope).parked,
+            Blocker::Token => &mut self.token_parked,
+        };
+        list.retain(|other| *other != lane);
+        Some(blocker)
+    }
+
+    /// The lanes that wait for `blocker`; from now on they wait for nothing.
+    pub(crate) fn release(&mut self, blocker: Blocker) -> Vec<u32> {
+        let lanes = match blocker {
+            Blocker::Scope(scope) => std::mem::take(&mut self.scope_mut(scope).parked),
+            Blocker::Token => std::mem::take(&mut self.token_parked),
+        };
+        for lane in &lanes {
+            self.lane_mut(*lane).blocker = None;
+        }
+        lanes
+    }
+
+    pub(crate) fn token_awaited(&self) -> bool {
+        !self.token_parked.is_empty()
+    }
+
+    /// Counts an attempt of this lane in each of its scopes.
+    pub(crate) fn sent(&mut self, lane: u32) -> [Ticket; MAX_SCOPES] {
+        let mut tickets = [Ticket::default(); MAX_SCOPES];
+        for (ticket, scope) in tickets.iter_mut().zip(self.lane_key(lane).scopes()) {
+            let scope = self.scope_mut(scope);
+            scope.in_flight += 1;
+            *ticket = scope.gate.sent();
+        }
+        tickets
+    }
+
+    pub(crate) fn scope(&self, scope: u32) -> &Scope {
+        self.slots[scope as usize].as_ref().expect(IN_USE)
+    }
+
+    pub(crate) fn scope_mut(&mut self, scope: u32) -> &mut Scope {
+        self.slots[scope as usize].as_mut().expect(IN_USE)
+    }
+
+    /// The scope in this place, if there is one.
+    pub(crate) fn get_mut(&mut self, scope: u32) -> Option<&mut Scope> {
+        self.slots.get_mut(scope as usize)?.as_mut()
+    }
+
+    /// All scopes, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Scope)> {
+        self.by_name.values().map(|scope| (*scope, self.scope(*scope)))
+    }
+
+    fn add(&mut self, name: &str, concurrency: Option<u32>, apart: bool, permanent: bool) -> u32 {
+        let name: Arc<str> = name.into();
+        let scope = Some(Scope::new(name.clone(), concurrency, apart, permanent));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = scope;
+                index
+            }
+            None => {
+                self.slots.push(scope);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// A scope that was refused and then left alone outlives its lanes. So that such ones do not
+    /// add up, all are looked through whenever their number has doubled.
+    fn sweep(&mut self, now: Instant) {
+        if self.by_name.len() < self.sweep_at {
+            return;
+        }
+        for scope in self.by_name.values().copied().collect::<Vec<_>>() {
+            self.forget_idle(scope, now);
+        }
+        self.sweep_at = FIRST_SWEEP.max(self.by_name.len() * 2);
+    }
+
+    fn lane(&self, lane: u32) -> &LaneState {
+        self.lanes[lane as usize].as_ref().expect(IN_USE)
+    }
+
+    fn lane_mut(&mut self, lane: u32) -> &mut LaneState {
+        self.lanes[lane as usize].as_mut().expect(IN_USE)
+    }
+}
+
+const FIRST_SWEEP: usize = 64;
+
+/// Why a lookup by number cannot miss.
+const IN_USE: &str = "a scope outlives its lanes, and a lane its requests";

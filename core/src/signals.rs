@@ -1,0 +1,248 @@
+//! What the headers of a response say about waiting and about limits, all of them together.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::field;
+use crate::http_date;
+use crate::rate_limit::{self, FAMILIES, Family, Limit, Policy, Rate};
+use crate::reading::Reading;
+use crate::retry_after;
+use crate::time::Wall;
+
+/// The headers, in lower case, that a host must hand over, beside [`Reading::ms_headers`].
+/// No other header is looked at.
+pub const SIGNAL_HEADERS: &[&str] = &[
+    "date",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "retry-after",
+    "ratelimit",
+    "ratelimit-policy",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-ratelimit-retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-rate-limit-limit",
+    "x-rate-limit-remaining",
+    "x-rate-limit-reset",
+];
+
+/// The longest wait that is told; anything longer saturates to it: 2⁵³ − 1 ms, about 285 000
+/// years, the largest whole number of milliseconds that JavaScript holds exactly.
+pub const MAX_WAIT: Duration = Duration::from_millis(field::MAX_WAIT_MS);
+
+/// How many limits and how many policies are kept of one response.
+const MAX_LISTED: usize = 16;
+
+/// What the headers of one response say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Signals {
+    /// The wait that they state, if any does: by the first of these that states one,
+    ///
+    /// 1. `retry-after-ms`, `x-ms-retry-after-ms`, then [`Reading::ms_headers`],
+    /// 2. `Retry-After`,
+    /// 3. `RateLimit`: of the items with `r=0` and a time, the longest,
+    /// 4. `X-RateLimit-Retry-After`,
+    /// 5. `RateLimit-Reset`, `X-RateLimit-Reset`, `X-Rate-Limit-Reset`.
+    ///
+    /// The headers of 4 and 5 state one only where the Remaining beside them is 0 or, on a status
+    /// that throttles (429, 503, 509, 529, 403), absent; on such a status that of 4 does always.
+    pub wait: Option<Wait>,
+    /// Whether an announced limit on requests has nothing remaining, with or without a time.
+    pub exhausted: bool,
+    /// Whether one of the headers 1 and 2 above states the wait.
+    pub retry_after: bool,
+    /// What is announced as left, at most 16 limits in the order of the list above.
+    pub limits: Vec<Limit>,
+    /// The announced policies, at most 16.
+    pub policies: Vec<Policy>,
+}
+
+/// A wait that a response states, counted from its receipt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// How long: whole milliseconds, rounded up, at most [`MAX_WAIT`].
+    pub duration: Duration,
+    /// The header that states it, in lower case.
+    pub header: Cow<'static, str>,
+    /// The name of the limit that is exhausted, where a `RateLimit` gives one.
+    pub limit: Option<Box<str>>,
+}
+
+impl Signals {
+    /// Reads the headers of a response with the given status.
+    ///
+    /// `headers` are pairs of name and value as they arrived: names in any case, a repeated name
+    /// for each line. A field that breaks its grammar or is longer than 8 KiB counts as absent.
+    ///
+    /// `received` is the local wall clock at receipt. For a date or an epoch it gives way to the
+    /// response's own `Date`, so that a skewed clock shortens no wait; but if it lies within the
+    /// second that `Date` names, it is right, and finer.
+    pub fn read(
+        headers: &[(&str, &str)],
+        status: u16,
+        received: Wall,
+        reading: &Reading,
+    ) -> Signals {
+        let fields = Fields { headers, reading, now: received }.on_server_clock();
+        let mut policies = fields.policies();
+        let mut limits = fields.limits(&mut policies);
+        let throttles = matches!(status, 429 | 503 | 509 | 529 | 403);
+        let closed = |header| longest_closed(&limits, header, throttles);
+
+        let stated = fields.stated_wait();
+        let retry_after = stated.is_some();
+        let wait = stated
+            .or_else(|| closed("ratelimit"))
+            .or_else(|| fields.x_ratelimit_wait(&limits, throttles))
+            .or_else(|| FAMILIES.iter().find_map(|family| closed(family.reset)));
+        let exhausted = limits.iter().any(Limit::is_exhausted);
+        limits.truncate(MAX_LISTED);
+        Signals { wait, exhausted, retry_after, limits, policies }
+    }
+
+    /// The limits on requests of which nothing remains until a known reset: their names, and the
+    /// time to it.
+    pub fn spent(&self) -> impl Iterator<Item = (Option<&str>, Duration)> {
+        let spent = self.limits.iter().filter(|limit| limit.is_exhausted());
+        spent.filter_map(|limit| Some((limit.name.as_deref(), limit.reset?)))
+    }
+
+    /// The fastest sustained rate that all limits and policies on requests allow: the smallest of
+    /// what remains over the time to its reset, and of each quota over its window (draft-10,
+    /// resource exhaustion). It is zero while a limit is exhausted.
+    pub fn max_rate(&self) -> Option<Rate> {
+        let left = self.limits.iter().filter(|limit| limit.counts_requests);
+        let left = left.filter_map(|limit| Rate::new(limit.remaining?, limit.reset?));
+        let whole = self.policies.iter().filter(|policy| policy.counts_requests());
+        let whole = whole.filter_map(|policy| {
+            let millis = policy.window?.saturating_mul(1000);
+            Rate::new(policy.quota, Duration::from_millis(millis))
+        });
+        left.chain(whole).min_by(|a, b| a.compare(*b))
+    }
+
+    /// [`max_rate`](Signals::max_rate) as requests a second.
+    pub fn max_rate_per_s(&self) -> Option<f64> {
+        self.max_rate().map(Rate::per_second)
+    }
+}
+
+impl Wait {
+    fn new(millis: u64, header: Cow<'static, str>) -> Wait {
+        Wait { duration: Duration::from_millis(millis), header, limit: None }
+    }
+}
+
+/// The headers of a response, and what it takes to read them.
+struct Fields<'a> {
+    headers: &'a [(&'a str, &'a str)],
+    reading: &'a Reading,
+    /// The moment of receipt, by the best clock there is.
+    now: Wall,
+}
+
+impl<'a> Fields<'a> {
+    fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        field::combined(self.headers, name)
+    }
+
+    /// With the response's own `Date` in place of the local clock, unless that lies within the
+    /// second that `Date` names.
+    fn on_server_clock(mut self) -> Self {
+        let date = self.get("date");
+        let date = date.and_then(|date| http_date::parse(&date, self.reading.mode, self.now));
+        match date {
+            Some(date) if date.as_millis() / 1000 != self.now.as_millis() / 1000 => self.now = date,
+            _ => {}
+        }
+        self
+    }
+
+    /// What `RateLimit-Policy` says.
+    fn policies(&self) -> Vec<Policy> {
+        let value = self.get("ratelimit-policy");
+        let policies = value.and_then(|value| rate_limit::policies(&value, self.reading.mode));
+        let mut policies = policies.unwrap_or_default();
+        policies.truncate(MAX_LISTED);
+        policies
+    }
+
+    /// What `RateLimit` and the families of three headers say. Policies that stand in a Limit
+    /// header join `policies`.
+    fn limits(&self, policies: &mut Vec<Policy>) -> Vec<Limit> {
+        let Fields { reading, now, .. } = *self;
+        let value = self.get("ratelimit");
+        let limits = value.and_then(|value| rate_limit::limits(&value, reading, now));
+        let mut limits = limits.unwrap_or_default();
+        for limit in &mut limits {
+            limit.counts_requests = counts_requests(limit, policies);
+        }
+        for Family { limit, remaining, reset: header } in &FAMILIES {
+            let quota = self.get(limit).and_then(|value| rate_limit::quota(&value, reading.mode));
+            let (quota, more) = quota.unzip();
+            policies.extend(more.into_iter().flatten());
+            let left = self.get(remaining);
+            let remaining = left.and_then(|value| rate_limit::remaining(&value, reading.mode));
+            let reset = self.get(header);
+            let reset = reset.and_then(|value| rate_limit::reset(&value, reading, now));
+            if quota.is_some() || remaining.is_some() || reset.is_some() {
+                let (name, counts_requests) = (None, true);
+                limits.push(Limit { header, name, quota, remaining, reset, counts_requests });
+            }
+        }
+        policies.truncate(MAX_LISTED);
+        limits
+    }
+
+    /// What the headers in milliseconds say, else `Retry-After`.
+    fn stated_wait(&self) -> Option<Wait> {
+        let Reading { mode, ms_headers, .. } = self.reading;
+        let known = ["retry-after-ms", "x-ms-retry-after-ms"].map(Cow::Borrowed);
+        let own = ms_headers.iter().map(|name| Cow::Owned(name.to_ascii_lowercase()));
+        let in_millis = known.into_iter().chain(own).find_map(|name| {
+            let millis = retry_after::retry_after_ms(&self.get(&name)?, *mode)?;
+            Some(Wait::new(millis, name))
+        });
+        in_millis.or_else(|| {
+            let name = "retry-after";
+            let millis = retry_after::retry_after(&self.get(name)?, *mode, self.now)?;
+            Some(Wait::new(millis, name.into()))
+        })
+    }
+
+    /// What `X-RateLimit-Retry-After` says, if it means anything: some servers send it always.
+    fn x_ratelimit_wait(&self, limits: &[Limit], throttles: bool) -> Option<Wait> {
+        let name = "x-ratelimit-retry-after";
+        let millis = retry_after::retry_after_seconds(&self.get(name)?, self.reading.mode)?;
+        let mut own = limits.iter().filter(|limit| limit.header == "x-ratelimit-reset");
+        (throttles || own.any(Limit::is_exhausted)).then(|| Wait::new(millis, name.into()))
+    }
+}
+
+/// Whether a limit counts requests, by the policies of its name: if none is there, it does.
+fn counts_requests(limit: &Limit, policies: &[Policy]) -> bool {
+    let mut own = policies.iter().filter(|policy| policy.name == limit.name).peekable();
+    own.peek().is_none() || own.any(Policy::counts_requests)
+}
+
+/// Of the limits that `header` announces and that are closed until a reset, the longest closed.
+fn longest_closed(limits: &[Limit], header: &'static str, throttles: bool) -> Option<Wait> {
+    let closed = limits.iter().filter(|limit| {
+        let closed = match limit.remaining {
+            Some(_) => limit.is_exhausted(),
+            None => throttles && limit.counts_requests,
+        };
+        closed && limit.header == header && limit.reset.is_some()
+    });
+    let longest = closed.max_by_key(|limit| limit.reset)?;
+    let (duration, limit) = (longest.reset?, longest.name.clone());
+    Some(Wait { duration, header: header.into(), limit })
+}
+
+#[cfg(test)]
+mod tests;
