@@ -268,8 +268,8 @@ impl Engine {
         if let Some(token) = token.filter(|_| judgement != Judgement::Unauthorized) {
             self.token.accepted(token);
         }
-        let scopes: Vec<u32> = self.scopes.lane_key(lane).scopes().collect();
-        for (i, (scope, ticket)) in scopes.iter().copied().zip(tickets).enumerate() {
+        let lane = self.scopes.lane_key(lane);
+        for (i, (scope, ticket)) in lane.scopes().zip(tickets).enumerate() {
             if judgement != Judgement::Throttled {
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);
                 let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit);
@@ -284,14 +284,16 @@ impl Engine {
         if judgement != Judgement::Throttled {
             for (name, reset) in signals.spent() {
                 let named = |scope: &u32| Some(&*self.scopes.scope(*scope).name) == name;
-                let scope = scopes.iter().copied().find(named).unwrap_or(scopes[0]);
+                let Some(scope) = lane.scopes().find(named).or_else(|| lane.scopes().next()) else {
+                    continue; // not reached: a lane has a scope
+                };
                 let until = now + reset;
                 if self.scopes.scope_mut(scope).pacer.announce_spent(until, now) {
                     self.closed(scope, until, PauseReason::Budget, 0);
                 }
             }
         }
-        for scope in scopes {
+        for scope in lane.scopes() {
             self.sync_scope(scope);
         }
     }
@@ -321,8 +323,7 @@ impl Engine {
             Err(Failure::Aborted) => attempt.timed_out || !attempt.aborted,
             Ok(()) | Err(_) => true,
         };
-        let scopes: Vec<u32> = self.scopes.lane_key(lane).scopes().collect();
-        for (scope, ticket) in scopes.into_iter().zip(tickets) {
+        for (scope, ticket) in self.scopes.lane_key(lane).scopes().zip(tickets) {
             let limit = self.scopes.scope(scope).limit(self.config.concurrency);
             let Engine { rng, config, scopes, now, .. } = self;
             let gate = &mut scopes.scope_mut(scope).gate;
@@ -400,8 +401,7 @@ impl Engine {
         if !self.queue.is_apart(attempt.lane) {
             self.slots -= 1;
         }
-        let scopes: Vec<u32> = self.scopes.lane_key(attempt.lane).scopes().collect();
-        for scope in scopes {
+        for scope in self.scopes.lane_key(attempt.lane).scopes() {
             self.scopes.scope_mut(scope).in_flight -= 1;
             self.sync_scope(scope);
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use world::{World, event};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Laws 1 to 6, 8 and 9: the model in `world` asserts each after every event, and at the end
     /// that everything came to one.
