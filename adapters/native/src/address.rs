@@ -1,0 +1,87 @@
+//! URLs: those that are given, and those that are made of them.
+
+use std::borrow::Cow;
+
+use url::Url;
+
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::settings::BuildError;
+
+/// The URL of a path, which may be absolute.
+pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
+    if path.starts_with('/') {
+        return Ok(below(base, path));
+    }
+    let Ok(url) = Url::parse(path) else {
+        return Ok(below(base, path));
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Error::request("a path, or a URL with https or http, is needed"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::request("secrets do not belong into a URL: use a header"));
+    }
+    Ok(url)
+}
+
+/// A URL under which requests go, as it was given for a setting.
+pub(crate) fn parse_url(field: &'static str, text: &str) -> Result<Url, BuildError> {
+    let wrong = |fix| Err(BuildError::new(field, fix));
+    let Ok(mut url) = Url::parse(text) else {
+        return wrong("it is no absolute URL, like https://YOUR_SUBDOMAIN.api.nicecxone.com");
+    };
+    if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
+        return wrong("its scheme must be https (or http, for a server under test)");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("secrets do not belong into a URL: use client_credentials()");
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The token endpoint's; a secret in it is found before it is sent to anybody.
+pub(crate) fn parse_token_url(text: &str, secret: &Secret) -> Result<Url, BuildError> {
+    let url = parse_url("token_url", text)?;
+    let leaks = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        matches!(&*name, "client_secret" | "clientSecret" | "secret" | "password")
+            || value == secret.expose()
+    };
+    if url.query_pairs().any(leaks) {
+        let fix = "secrets do not belong into a URL: use client_credentials()";
+        return Err(BuildError::new("token_url", fix));
+    }
+    Ok(url)
+}
+
+/// The URL of a path under the base URL, and of its origin whatever the path is.
+pub(crate) fn below(base: &Url, path: &str) -> Url {
+    let mut text = base.as_str().trim_end_matches('/').to_owned();
+    text.push('/');
+    text.push_str(path.strip_prefix('/').unwrap_or(path));
+    // A base with a host, then a slash, then anything, is a URL: what does not fit is encoded.
+    Url::parse(&text).unwrap_or_else(|_| base.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(path: &str) -> String {
+        let base = Url::parse("https://h.example/gw/").unwrap();
+        resolve(&base, path).map_or_else(|error| error.to_string(), |url| url.to_string())
+    }
+
+    #[test]
+    fn a_path_stays_below_the_base_whatever_it_looks_like() {
+        assert_eq!(resolved("/api/v2.0/x?a=1"), "https://h.example/gw/api/v2.0/x?a=1");
+        assert_eq!(resolved("api/x"), "https://h.example/gw/api/x");
+        assert_eq!(resolved("//evil.example/x"), "https://h.example/gw//evil.example/x");
+        assert_eq!(resolved("@evil.example"), "https://h.example/gw/@evil.example");
+        assert_eq!(resolved("\\\\evil.example"), "https://h.example/gw///evil.example");
+        assert_eq!(resolved("https://o.example/x"), "https://o.example/x");
+        assert!(resolved("ftp://o.example/x").starts_with("Invalid Request"));
+        assert!(!resolved("https://me:hunter2@o.example/x").contains("hunter2"));
+    }
+}

@@ -1,0 +1,304 @@
+//! One sending of one request, and what becomes of its answer.
+
+use std::error::Error as StdError;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use tokio::sync::{mpsc, oneshot};
+use url::Url;
+
+use crate::clock::Stamp;
+use crate::driver::{Command, Shared};
+use crate::error::{About, Cause};
+use crate::request::{Outgoing, overlay};
+use crate::response::{ResponseHead, StreamResponse};
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How much room is made for a body before any of it arrived, whatever its length is said to be.
+const FIRST_ROOM: usize = 64 * 1024;
+
+/// What an attempt tells the driver.
+pub(crate) enum Report {
+    /// The head of an answer arrived.
+    Head(Box<Head>),
+    /// The attempt is over, and with it its use of a connection.
+    Over {
+        end: End,
+        /// What was read of the body.
+        body: Bytes,
+        at: Stamp,
+    },
+}
+
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) url: Url,
+    /// Where a redirect leads that may be followed.
+    pub(crate) follow: Option<Url>,
+    /// When it arrived: the driver may be busy, and a wait counts from here.
+    pub(crate) at: Stamp,
+}
+
+pub(crate) enum End {
+    Done,
+    Failed(Failure, Option<Cause>),
+}
+
+/// What the driver tells an attempt after its head.
+pub(crate) enum Instruction {
+    Read,
+    Drain,
+    /// Give the answer to the caller, body unread.
+    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>, About),
+}
+
+impl Instruction {
+    /// What a verdict comes to, where it is for the attempt alone.
+    pub(crate) fn for_body(verdict: Verdict) -> Option<Instruction> {
+        match verdict {
+            Verdict::Read => Some(Instruction::Read),
+            Verdict::Drain | Verdict::Follow => Some(Instruction::Drain),
+            Verdict::Stream => None,
+        }
+    }
+}
+
+/// Reports the attempt over when it is dropped, however that came about: aborted, panicked, or
+/// with its runtime.
+pub(crate) struct Guard {
+    attempt: AttemptId,
+    driver: mpsc::WeakUnboundedSender<Command>,
+    body: BytesMut,
+    end: Option<End>,
+}
+
+impl Guard {
+    pub(crate) fn new(attempt: AttemptId, driver: mpsc::WeakUnboundedSender<Command>) -> Guard {
+        Guard {
+            attempt,
+            driver,
+            body: BytesMut::new(),
+            end: Some(End::Failed(Failure::Aborted, None)),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // Without a driver nobody is left who would like to know.
+        if let Some(driver) = self.driver.upgrade() {
+            let _ = driver.send(Command::Attempt(self.attempt, report));
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            let body = mem::take(&mut self.body).freeze();
+            self.report(Report::Over { end, body, at: Stamp::now() });
+        }
+    }
+}
+
+/// Everything that an attempt needs.
+pub(crate) struct Attempt {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) url: Url,
+    pub(crate) token: Option<HeaderValue>,
+    pub(crate) instruction: oneshot::Receiver<Instruction>,
+}
+
+impl Attempt {
+    /// Sends, waits for the driver's word at the head, does with the body as it says.
+    pub(crate) async fn run(self, mut guard: Guard) {
+        // The response is gone when `exchange` returns, and the guard reports after that.
+        let end = self.exchange(&mut guard).await;
+        guard.end = end;
+    }
+
+    /// How it ended; `None` if the engine counts it as over already.
+    async fn exchange(self, guard: &mut Guard) -> Option<End> {
+        let Some(request) = self.request() else {
+            return Some(End::Failed(Failure::Unsendable, None));
+        };
+        let settings = &self.shared.settings;
+        let mut response = match self.http.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = classify(&error);
+                return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
+            }
+        };
+        let at = Stamp::now();
+        let follow =
+            settings.follow_redirects.then(|| redirect(&self.outgoing.method, &response)).flatten();
+        guard.report(Report::Head(Box::new(Head {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers().clone(),
+            url: response.url().clone(),
+            follow,
+            at,
+        })));
+        Some(match self.instruction.await {
+            Ok(Instruction::Read) => read(&mut response, &mut guard.body, settings.max_body).await,
+            Ok(Instruction::Drain) => {
+                drain(&mut response, &mut guard.body).await;
+                End::Done
+            }
+            Ok(Instruction::Deliver(caller, about)) => {
+                let head = ResponseHead {
+                    status: response.status(),
+                    version: response.version(),
+                    headers: response.headers().clone(),
+                    url: response.url().clone(),
+                    about,
+                };
+                let body = Box::pin(response.bytes_stream());
+                // A caller that is gone wants no answer.
+                let _ = caller.send(Ok(StreamResponse { head, body }));
+                return None;
+            }
+            Err(_) => End::Failed(Failure::Aborted, None),
+        })
+    }
+
+    /// The request on the wire; `None` if its body was read before.
+    fn request(&self) -> Option<reqwest::Request> {
+        let Attempt { shared, outgoing, .. } = self;
+        let settings = &shared.settings;
+        let mut request = reqwest::Request::new(outgoing.method.clone(), self.url.clone());
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, JSON);
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(USER_AGENT, settings.user_agent.clone());
+        if outgoing.own_origin {
+            overlay(headers, settings.default_headers.clone());
+        }
+        if let Some(id) = &outgoing.correlation_id {
+            headers.insert(CORRELATION_ID, id.clone());
+        }
+        overlay(headers, outgoing.headers.clone());
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        *request.body_mut() = match outgoing.body.body()? {
+            body if body.as_bytes().is_some_and(<[u8]>::is_empty) => None,
+            body => Some(body),
+        };
+        Some(request)
+    }
+}
+
+async fn read(response: &mut reqwest::Response, body: &mut BytesMut, max: usize) -> End {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > max as u64 {
+        return End::Failed(Failure::TooLarge, None);
+    }
+    body.reserve(FIRST_ROOM.min(announced as usize));
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max => {
+                return End::Failed(Failure::TooLarge, None);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return End::Done,
+            Err(error) => {
+                let cause: Cause = Arc::new(error.without_url());
+                return End::Failed(Failure::Truncated, Some(cause));
+            }
+        }
+    }
+}
+
+/// Reads what fits, so that the connection can be used again. How it ends matters to nobody.
+async fn drain(response: &mut reqwest::Response, body: &mut BytesMut) {
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = DRAIN_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return;
+        }
+    }
+}
+
+/// Where an answer redirects to, if it may be followed: a safe method, the same origin.
+fn redirect(method: &Method, response: &reqwest::Response) -> Option<Url> {
+    let status = response.status().as_u16();
+    if !matches!(status, 301 | 302 | 303 | 307 | 308)
+        || !matches!(*method, Method::GET | Method::HEAD)
+    {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let here = response.url();
+    let there = here.join(location).ok()?;
+    let plain = there.username().is_empty() && there.password().is_none();
+    (plain && there.origin() == here.origin()).then_some(there)
+}
+
+/// How a sending without an answer failed.
+pub(crate) fn classify(error: &reqwest::Error) -> Failure {
+    if error.is_builder() || chain(error).any(is_certificate_error) {
+        Failure::Unsendable
+    } else if error.is_connect() || chain(error).any(is_refused_stream) {
+        Failure::Unsent
+    } else {
+        Failure::Reset
+    }
+}
+
+/// An error and its causes. An `io::Error` says what it wraps, not what that one's cause is.
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+        Some(error)
+    })
+}
+
+/// Trying again would meet the same certificate.
+fn is_certificate_error(error: &(dyn StdError + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// The server says that it has not looked at the request (RFC 9113 §8.7), or did so by naming in
+/// its GOAWAY only earlier ones.
+fn is_refused_stream(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<h2::Error>().is_some_and(|error| {
+        let reason = error.reason();
+        error.is_remote()
+            && (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM)
+                || error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_found_however_deep_it_is_wrapped() {
+        let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, certificate));
+        assert!(chain(&wrapped).any(is_certificate_error));
+        let other = io::Error::other(rustls::Error::HandshakeNotComplete);
+        assert!(!chain(&other).any(is_certificate_error));
+    }
+}

@@ -1,0 +1,430 @@
+//! The task that owns the engine: it performs outputs, reports inputs, and decides nothing.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cxone_core::{
+    AttemptId, Engine, Generation, Input, Job, Output, RequestId, SubmitError, Verdict,
+};
+use http::HeaderMap;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tracing::Instrument;
+
+use crate::attempt::{self, Attempt, End, Guard, Instruction};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::notice::Notice;
+use crate::pending::{Caller, Pending};
+use crate::request::Outgoing;
+use crate::settings::{Settings, Transport};
+use crate::stats::Stats;
+use crate::token::{self, Tokens, Trouble};
+
+/// After so many steps in a row the driver lets other tasks have a turn.
+const STEPS_A_TURN: u32 = 64;
+
+/// What a client shares with its driver.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) notices: broadcast::Sender<Notice>,
+    /// The numbers of the last driver, once it has ended.
+    pub(crate) last: Mutex<Option<Stats>>,
+}
+
+/// What reaches the driver, all through one channel, so that nothing overtakes anything.
+pub(crate) enum Command {
+    Submit(Box<Submission>),
+    Cancel(Ticket),
+    Pause(Option<String>),
+    Resume(Option<String>),
+    SetConcurrency(u32),
+    Stats(oneshot::Sender<Stats>),
+    /// Is anybody there?
+    Ping(oneshot::Sender<()>),
+    Close {
+        drain: bool,
+        closed: Option<oneshot::Sender<()>>,
+    },
+    Attempt(AttemptId, attempt::Report),
+    Token(Generation, token::Report),
+}
+
+pub(crate) struct Submission {
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) ticket: Ticket,
+    pub(crate) caller: Caller,
+}
+
+/// Names a request before the engine has.
+pub(crate) type Ticket = Arc<OnceLock<RequestId>>;
+
+pub(crate) struct Driver {
+    engine: Engine,
+    clock: Clock,
+    shared: Arc<Shared>,
+    transport: Transport,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// For attempts and token fetches; weak, since they keep no client alive.
+    reports: mpsc::WeakUnboundedSender<Command>,
+    pending: HashMap<RequestId, Pending>,
+    flights: HashMap<AttemptId, Flight>,
+    tokens: Tokens,
+    fetch: Option<(Generation, AbortHandle)>,
+    /// Why the last token fetch failed.
+    trouble: Option<Box<Trouble>>,
+    closed: Vec<oneshot::Sender<()>>,
+    closing: bool,
+}
+
+/// An attempt that is out.
+struct Flight {
+    instruction: Option<oneshot::Sender<Instruction>>,
+    abort: AbortHandle,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        engine: Engine,
+        clock: Clock,
+        shared: Arc<Shared>,
+        transport: Transport,
+        commands: mpsc::UnboundedReceiver<Command>,
+        reports: mpsc::WeakUnboundedSender<Command>,
+    ) -> Driver {
+        Driver {
+            engine,
+            clock,
+            shared,
+            transport,
+            commands,
+            reports,
+            pending: HashMap::new(),
+            flights: HashMap::new(),
+            tokens: Tokens::default(),
+            fetch: None,
+            trouble: None,
+            closed: Vec::new(),
+            closing: false,
+        }
+    }
+
+    /// Drain the outputs, compare the deadline with the clock, wait for whatever comes first,
+    /// feed exactly one input. It ends when it was closed, or when no client and no request is
+    /// left.
+    pub(crate) async fn run(mut self) {
+        let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
+        let mut armed = None;
+        for step in 1_u32.. {
+            self.drain();
+            if self.closing && self.engine.is_idle() {
+                break;
+            }
+            let deadline = self.engine.poll_timeout().map(|(at, _)| at);
+            let now = self.clock.now();
+            if deadline.is_some_and(|at| at <= now.instant) {
+                self.engine.handle_timeout(now);
+            } else {
+                // tokio rounds up to its grain of a millisecond, so it wakes nobody early. What
+                // is beyond its range is armed again when that ends.
+                let at = deadline.and_then(|at| self.clock.instant(at)).map(Into::into);
+                if let Some(at) = at.filter(|_| at != armed) {
+                    sleep.as_mut().reset(at);
+                }
+                armed = at;
+                tokio::select! {
+                    biased;
+                    command = self.commands.recv() => match command {
+                        Some(command) => self.handle(command),
+                        None => break,
+                    },
+                    // Whether anything is due is for the clock to say.
+                    () = &mut sleep, if armed.is_some() => armed = None,
+                }
+            }
+            if step % STEPS_A_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Submit(submission) => self.submit(*submission),
+            Command::Cancel(ticket) => {
+                if let Some(id) = ticket.get() {
+                    self.pending.remove(id);
+                    self.engine.cancel(*id, now);
+                }
+            }
+            Command::Pause(scope) => self.engine.pause(scope.as_deref(), now),
+            Command::Resume(scope) => self.engine.resume(scope.as_deref(), now),
+            Command::SetConcurrency(n) => {
+                // Checked by the client before it was sent.
+                let _ = self.engine.set_concurrency(n, now);
+            }
+            Command::Stats(reply) => {
+                let _ = reply.send(self.stats());
+            }
+            Command::Ping(reply) => {
+                let _ = reply.send(());
+            }
+            Command::Close { drain, closed } => {
+                self.closing = true;
+                self.closed.extend(closed);
+                self.engine.close(drain, now);
+            }
+            Command::Attempt(attempt, attempt::Report::Head(head)) => self.head(attempt, head),
+            Command::Attempt(attempt, attempt::Report::Over { end, body, at }) => {
+                let now = self.clock.at(at);
+                self.flights.remove(&attempt);
+                let input = match end {
+                    End::Done => {
+                        if let Some(pending) = self.current(attempt) {
+                            pending.body_read(body);
+                        }
+                        Input::Done { attempt }
+                    }
+                    End::Failed(failure, cause) => {
+                        if let Some(pending) = self.current(attempt) {
+                            pending.failed(body, cause);
+                        }
+                        Input::Failed { attempt, failure }
+                    }
+                };
+                self.engine.handle_input(input, now);
+            }
+            Command::Token(generation, report) => self.token(generation, report),
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission { outgoing, ticket, caller } = submission;
+        if caller.is_gone() {
+            return;
+        }
+        let scopes: Vec<&str> = outgoing.scopes.iter().map(String::as_str).collect();
+        let job = Job {
+            priority: outgoing.priority,
+            scopes: &scopes,
+            auth: outgoing.auth,
+            replay: outgoing.replay,
+            stream: outgoing.stream,
+            attempt_timeout: outgoing.attempt_timeout,
+            deadline: outgoing.deadline,
+        };
+        match self.engine.submit(job, self.clock.now()) {
+            Ok(id) => {
+                // Nobody else sets it.
+                let _ = ticket.set(id);
+                self.pending.insert(id, Pending::new(outgoing, caller));
+            }
+            Err(error) => {
+                let kind = match error {
+                    SubmitError::QueueFull { limit } => ErrorKind::QueueFull { limit },
+                    SubmitError::Closed => ErrorKind::Closed,
+                    SubmitError::Scopes => ErrorKind::Request,
+                };
+                caller.fail(Error::new(kind, error.to_string()).about(outgoing.about(0)));
+            }
+        }
+    }
+
+    fn head(&mut self, attempt: AttemptId, head: Box<attempt::Head>) {
+        let ms_headers = &self.shared.settings.engine.reading.ms_headers;
+        let matters = |name: &str| {
+            cxone_core::SIGNAL_HEADERS.contains(&name)
+                || ms_headers.iter().any(|other| other.eq_ignore_ascii_case(name))
+        };
+        let fields = fields(&head.headers, matters);
+        let seen = cxone_core::Head {
+            status: head.status.as_u16(),
+            headers: &borrowed(&fields),
+            redirect: head.follow.is_some(),
+        };
+        let input = Input::Head { attempt, head: seen };
+        let now = self.clock.at(head.at);
+        self.engine.handle_input(input, now);
+        if let Some(pending) = self.current(attempt) {
+            pending.answered(head);
+        }
+    }
+
+    /// The request of that attempt, unless it has been sent again since.
+    fn current(&mut self, attempt: AttemptId) -> Option<&mut Pending> {
+        let pending = self.pending.get_mut(&attempt.request)?;
+        (pending.attempt() == attempt.number).then_some(pending)
+    }
+
+    fn token(&mut self, generation: Generation, report: token::Report) {
+        // A fetch that was ended is forgotten.
+        if self.fetch.take_if(|(current, _)| *current == generation).is_none() {
+            return;
+        }
+        let now = self.clock.at(report.at);
+        match report.result {
+            Ok(grant) => {
+                self.trouble = None;
+                self.tokens.keep(generation, grant.authorization);
+                let lifetime = grant.lifetime;
+                self.engine.handle_input(Input::Token { generation, lifetime }, now);
+            }
+            Err(trouble) => {
+                let headers = trouble.answer.as_ref().map(|answer| answer.headers.clone());
+                let headers = headers.unwrap_or_default();
+                let fields = fields(&headers, |_| true);
+                let input = Input::TokenFailed {
+                    generation,
+                    failure: trouble.failure,
+                    headers: &borrowed(&fields),
+                };
+                self.engine.handle_input(input, now);
+                self.trouble = Some(trouble);
+            }
+        }
+    }
+
+    /// Performs what the engine wants.
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send { attempt, token } => self.send(attempt, token),
+                Output::Body { attempt, verdict } => self.body(attempt, verdict),
+                Output::Abort { attempt } => {
+                    // Its guard reports it over when all that it held is dropped.
+                    if let Some(flight) = self.flights.get(&attempt) {
+                        flight.abort.abort();
+                    }
+                }
+                Output::FetchToken { generation } => {
+                    let (shared, http) = (self.shared.clone(), self.transport.token.clone());
+                    let fetch = token::fetch(shared, http, generation, self.reports.clone());
+                    self.fetch = Some((generation, tokio::spawn(fetch).abort_handle()));
+                }
+                Output::AbortToken { generation } => {
+                    if let Some((_, fetch)) =
+                        self.fetch.take_if(|(current, _)| *current == generation)
+                    {
+                        fetch.abort();
+                        self.trouble = None;
+                    }
+                }
+                Output::Finish { id, result } => {
+                    let Some(pending) = self.pending.remove(&id) else { continue };
+                    match result {
+                        Ok(()) => {
+                            let flight = pending
+                                .streaming()
+                                .and_then(|attempt| self.flights.remove(&attempt));
+                            pending.succeed(flight.and_then(|flight| flight.instruction));
+                        }
+                        Err(error) => pending.fail(&error, self.trouble.as_deref(), &self.clock),
+                    }
+                }
+                Output::Notice(notice) => self.notice(notice),
+            }
+        }
+    }
+
+    fn send(&mut self, attempt: AttemptId, token: Option<Generation>) {
+        let guard = Guard::new(attempt, self.reports.clone());
+        let Some(pending) = self.pending.get_mut(&attempt.request) else {
+            // The guard reports it over.
+            return;
+        };
+        pending.sent(attempt.number);
+        let token = token.and_then(|generation| self.tokens.find(generation));
+        let (instruct, instruction) = oneshot::channel();
+        let work = Attempt {
+            shared: self.shared.clone(),
+            http: self.transport.api.clone(),
+            outgoing: pending.outgoing.clone(),
+            url: pending.url().clone(),
+            token,
+            instruction,
+        };
+        let span = pending.outgoing.span.clone();
+        let task = tokio::spawn(work.run(guard).instrument(span));
+        let flight = Flight { instruction: Some(instruct), abort: task.abort_handle() };
+        self.flights.insert(attempt, flight);
+    }
+
+    fn body(&mut self, attempt: AttemptId, verdict: Verdict) {
+        let Some(pending) = self.pending.get_mut(&attempt.request) else {
+            // Cancelled, and so about to be aborted.
+            return;
+        };
+        match verdict {
+            Verdict::Stream => pending.stream(attempt),
+            Verdict::Follow => pending.follow(),
+            Verdict::Read | Verdict::Drain => {}
+        }
+        let flight = self.flights.get_mut(&attempt);
+        if let Some(instruction) = Instruction::for_body(verdict)
+            && let Some(flight) = flight.and_then(|flight| flight.instruction.take())
+        {
+            // An attempt that ended meanwhile reports that by itself.
+            let _ = flight.send(instruction);
+        }
+    }
+
+    fn notice(&self, notice: cxone_core::Notice) {
+        use cxone_core::Notice as Seen;
+        let mut span = None;
+        let notice = match notice {
+            Seen::Paused { scope, wait, reason, attempt, .. } => {
+                Notice::paused(&scope, wait, reason, attempt)
+            }
+            Seen::Reopened { scope } => Notice::Reopened { scope: scope.to_string() },
+            Seen::Recovered { scope } => Notice::Recovered { scope: scope.to_string() },
+            Seen::Retrying { id, wait, failures } => {
+                let outgoing = self.pending.get(&id).map(|pending| &pending.outgoing);
+                span = outgoing.map(|outgoing| &outgoing.span);
+                let id = outgoing.and_then(|outgoing| outgoing.correlation_id.as_ref());
+                let correlation_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+                Notice::Retrying { correlation_id, wait, failures }
+            }
+            Seen::TokenValid { until, .. } => {
+                Notice::TokenValid { lifetime: self.clock.until(until) }
+            }
+            Seen::TokenRetrying { wait, failure } => Notice::TokenRetrying { wait, failure },
+            Seen::TokenRefused { failure } => Notice::TokenRefused { failure },
+        };
+        notice.log(span);
+        // Nobody needs to listen.
+        let _ = self.shared.notices.send(notice);
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::new(&self.engine.stats(), &self.clock)
+    }
+}
+
+impl Drop for Driver {
+    /// Whoever still waits is told by the loss of its channel.
+    fn drop(&mut self) {
+        let flights = self.flights.values().map(|flight| &flight.abort);
+        for abort in flights.chain(self.fetch.iter().map(|(_, abort)| abort)) {
+            abort.abort();
+        }
+        let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(self.stats());
+        drop(last);
+        for closed in self.closed.drain(..) {
+            let _ = closed.send(());
+        }
+    }
+}
+
+/// The header fields that matter, their values as text.
+fn fields(headers: &HeaderMap, matters: impl Fn(&str) -> bool) -> Vec<(&str, Cow<'_, str>)> {
+    let fields = headers.iter().filter(|(name, _)| matters(name.as_str()));
+    fields.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect()
+}
+
+fn borrowed<'a>(fields: &'a [(&'a str, Cow<'a, str>)]) -> Vec<(&'a str, &'a str)> {
+    fields.iter().map(|(name, value)| (*name, &**value)).collect()
+}

@@ -1,0 +1,119 @@
+//! A client for the NICE CXone REST APIs that knows about rate limits.
+//!
+//! ```no_run
+//! use cxone_client::{Client, Priority};
+//! use serde_json::Value;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder()
+//!     .base_url("https://YOUR_SUBDOMAIN.api.nicecxone.com")
+//!     .client_credentials("id", "secret")
+//!     .build()?; // or `Client::from_env()?`
+//!
+//! let agents: Value = client
+//!     .get("/incontactapi/services/v34.0/agents")
+//!     .query(&[("top", "50")])
+//!     .priority(Priority::High)
+//!     .send()
+//!     .await?
+//!     .json()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request waits for its turn in a queue of three classes, is sent when the server allows it,
+//! and is sent again where that is safe. Its caller sees the answer, or an [`Error`] that says
+//! what went wrong and when trying again makes sense; never a 429 that could be waited for.
+//!
+//! # What it does about limits
+//!
+//! - A refusal (429, and 503, 509, 529 or 403 that say when to come back) pauses its *scope*:
+//!   the whole client by default, an API family or whatever you name with
+//!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
+//!   states; after it one request goes first to see, then the pace rises again.
+//! - What was refused keeps its place, and during the pause urgent requests overtake.
+//! - Timeouts, resets and 502, 503, 504 are retried if sending twice does no harm:
+//!   `GET`, `PUT`, `DELETE`, and what has an
+//!   [`idempotency_key`](RequestBuilder::idempotency_key).
+//! - One token serves everybody. It is renewed before it expires, and after a 401 once.
+//!
+//! # Pages
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! # use serde_json::Value;
+//! # async fn run(client: cxone_client::Client) -> Result<(), cxone_client::Error> {
+//! let mut pages = client.interactions::<Value>().pages();
+//! while let Some(page) = pages.next().await {
+//!     let page = page?; // an error ends the run: `page.state` of the last one resumes it
+//!     println!("[Pagination] Fetched {} interactions. Total: {}", page.items.len(), page.total);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When it fails
+//!
+//! ```no_run
+//! use cxone_client::ErrorKind;
+//! # async fn run(client: cxone_client::Client) {
+//! if let Err(error) = client.post("/callbacks").json(&["…"]).send().await {
+//!     match error.kind() {
+//!         ErrorKind::RateLimited { retry_at, .. } => println!("come back at {retry_at:?}"),
+//!         ErrorKind::Status => println!("{error}: {:?}", error.body()),
+//!         _ => println!("{error} (correlation id {:?})", error.correlation_id()),
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Cancelling, pausing, closing
+//!
+//! Dropping the future of a request cancels it. [`Client::pause`] holds the queue back,
+//! [`Client::close`] ends the client, at once or when everything is done.
+//!
+//! # What it tells
+//!
+//! [`Client::notices`] yields each pause, retry and token as it happens; `tracing` gets the same
+//! as events of the target `cxone_client`, within a span for each request. No secret, query or
+//! body is ever in them.
+//!
+//! # Runtime
+//!
+//! tokio, with time and I/O enabled. [`ClientBuilder::build`] needs none yet.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod attempt;
+mod builder;
+mod client;
+mod clock;
+mod driver;
+mod env;
+mod error;
+mod notice;
+mod paginate;
+mod pending;
+mod request;
+mod response;
+mod scope;
+mod secret;
+mod settings;
+mod stats;
+mod token;
+
+pub use builder::{ClientAuth, ClientBuilder};
+pub use client::{Client, Close};
+pub use error::{Error, ErrorKind};
+pub use notice::{Notice, Notices};
+pub use paginate::{Page, PageStream, Paginate};
+pub use request::RequestBuilder;
+pub use response::{Response, StreamResponse};
+pub use scope::{ScopeBy, ScopeRule};
+pub use settings::BuildError;
+pub use stats::{ScopeStats, Stats};
+pub use token::TokenError;
+
+pub use cxone_core::page::{PageError, PageState};
+pub use cxone_core::{Backoff, PauseReason, Priority, Reading, TokenFailure};

@@ -1,0 +1,177 @@
+//! What a client tells while it works: pauses, retries, tokens.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use cxone_core::{PauseReason, TokenFailure};
+use tokio::sync::broadcast;
+
+use crate::clock::later;
+
+/// How many notices a slow reader may be behind before it misses the oldest ones.
+pub(crate) const BACKLOG: usize = 256;
+
+/// Something that the user may like to know. Its text is the line for a log.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A scope is closed, or closed for longer than it was.
+    Paused {
+        /// The scope.
+        scope: String,
+        /// From now until it opens.
+        wait: Duration,
+        /// The moment at which it opens, on the wall clock.
+        until: SystemTime,
+        /// Why.
+        reason: PauseReason,
+        /// 1 for the first pause, one more for each that follows without recovery; 0 for a
+        /// budget, which is no refusal.
+        attempt: u32,
+    },
+    /// The scope may be used again; it ramps up.
+    Reopened {
+        /// The scope.
+        scope: String,
+    },
+    /// The scope is back at its full concurrency.
+    Recovered {
+        /// The scope.
+        scope: String,
+    },
+    /// One request will be sent again by itself.
+    Retrying {
+        /// Its `X-Correlation-ID`.
+        correlation_id: Option<String>,
+        /// From now until it rejoins the queue.
+        wait: Duration,
+        /// How many of its attempts have failed.
+        failures: u32,
+    },
+    /// A token was fetched.
+    TokenValid {
+        /// From now until it is no longer used.
+        lifetime: Duration,
+    },
+    /// A token fetch failed and will be tried again.
+    TokenRetrying {
+        /// From now until the next fetch may start.
+        wait: Duration,
+        /// Why the last one failed.
+        failure: TokenFailure,
+    },
+    /// The token endpoint refused for good.
+    TokenRefused {
+        /// Why.
+        failure: TokenFailure,
+    },
+}
+
+impl Notice {
+    pub(crate) fn paused(scope: &str, wait: Duration, reason: PauseReason, attempt: u32) -> Notice {
+        Notice::Paused { scope: scope.to_owned(), wait, until: later(wait), reason, attempt }
+    }
+
+    /// Tells it to `tracing`, within the span of the request that it is about.
+    pub(crate) fn log(&self, span: Option<&tracing::Span>) {
+        let parent = span.and_then(tracing::Span::id);
+        macro_rules! log {
+            ($level:ident $(, $field:ident = $value:expr)*) => {
+                tracing::event!(
+                    target: "cxone_client", parent: parent, tracing::Level::$level,
+                    $($field = $value,)* "{self}"
+                )
+            };
+        }
+        match self {
+            Notice::Paused { scope, wait, reason, .. } => {
+                let (wait_ms, reason) = (millis(*wait), tracing::field::display(reason));
+                match self.is_refusal() {
+                    true => log!(WARN, scope = scope, wait_ms = wait_ms, reason = reason),
+                    false => log!(INFO, scope = scope, wait_ms = wait_ms, reason = reason),
+                }
+            }
+            Notice::Reopened { scope } => log!(INFO, scope = scope),
+            Notice::Recovered { scope } => log!(DEBUG, scope = scope),
+            Notice::Retrying { wait, .. } => log!(INFO, wait_ms = millis(*wait)),
+            Notice::TokenValid { .. } => log!(INFO),
+            Notice::TokenRetrying { wait, .. } => log!(WARN, wait_ms = millis(*wait)),
+            Notice::TokenRefused { .. } => log!(ERROR),
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        !matches!(self, Notice::Paused { reason: PauseReason::Budget, .. })
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Paused { wait, reason, attempt, .. } => {
+                let ms = millis(*wait);
+                match reason {
+                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
+                        write!(f, "Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
+                    }
+                    PauseReason::Outage => {
+                        write!(
+                            f,
+                            "No answer from the server. Retrying in {ms}ms (attempt {attempt})"
+                        )
+                    }
+                    PauseReason::Budget => {
+                        write!(f, "The announced budget is spent. Next request in {ms}ms")
+                    }
+                }
+            }
+            Notice::Reopened { .. } => f.write_str("The server answers again. Speeding up"),
+            Notice::Recovered { .. } => f.write_str("Back at full speed"),
+            Notice::Retrying { wait, failures, .. } => {
+                write!(f, "Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
+            }
+            Notice::TokenValid { lifetime } => {
+                write!(f, "Access token fetched, used for {}s", lifetime.as_secs())
+            }
+            Notice::TokenRetrying { wait, failure } => {
+                write!(f, "{failure}. Retrying in {}ms", millis(*wait))
+            }
+            Notice::TokenRefused { failure } => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+/// Receives the [`Notice`]s of a client; see [`Client::notices`](crate::Client::notices).
+#[derive(Debug)]
+pub struct Notices(pub(crate) broadcast::Receiver<Notice>);
+
+impl Notices {
+    /// The next notice; `None` when the client is gone. A reader that is too slow misses the
+    /// oldest ones: it holds up nobody.
+    pub async fn recv(&mut self) -> Option<Notice> {
+        loop {
+            match self.0.recv().await {
+                Ok(notice) => return Some(notice),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t22_a_pause_reads_as_the_tutorial_writes_it() {
+        let wait = Duration::from_micros(1_233_400);
+        let notice = Notice::paused("default", wait, PauseReason::Stated { status: 429 }, 2);
+        assert_eq!(notice.to_string(), "Rate limit hit. Retrying in 1234ms (attempt 2)");
+    }
+}

@@ -1,0 +1,308 @@
+//! One token fetch, and the tokens that the last two brought.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use cxone_core::oauth::{Refusal, TokenRefusal, read_token_answer};
+use cxone_core::{DRAIN_LIMIT, Failure, Generation, TokenFailure};
+use form_urlencoded::{Serializer, byte_serialize};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::mpsc;
+
+use crate::attempt::classify;
+use crate::builder::ClientAuth;
+use crate::clock::Stamp;
+use crate::driver::{Command, Shared};
+use crate::error::Cause;
+use crate::response::Answer;
+use crate::secret::Secret;
+use crate::settings::Auth;
+
+/// What a token fetch tells the driver.
+pub(crate) struct Report {
+    pub(crate) result: Result<Grant, Box<Trouble>>,
+    pub(crate) at: Stamp,
+}
+
+/// A token, ready to be sent; its `Debug` shows nothing.
+pub(crate) struct Grant {
+    pub(crate) authorization: HeaderValue,
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// Why there is no token: for the engine, and for the errors of those who waited for it.
+pub(crate) struct Trouble {
+    pub(crate) failure: TokenFailure,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) cause: Option<Cause>,
+}
+
+/// The current token, and the one before it: an attempt may just be on its way with that.
+#[derive(Default)]
+pub(crate) struct Tokens {
+    kept: [Option<(Generation, HeaderValue)>; 2],
+}
+
+impl Tokens {
+    pub(crate) fn keep(&mut self, generation: Generation, authorization: HeaderValue) {
+        self.kept.swap(0, 1);
+        self.kept[0] = Some((generation, authorization));
+    }
+
+    pub(crate) fn find(&self, generation: Generation) -> Option<HeaderValue> {
+        let mut kept = self.kept.iter().flatten();
+        kept.find(|(of, _)| *of == generation).map(|(_, value)| value.clone())
+    }
+}
+
+/// Fetches a token and reports it, or why there is none.
+pub(crate) async fn fetch(
+    shared: Arc<Shared>,
+    http: reqwest::Client,
+    generation: Generation,
+    driver: mpsc::WeakUnboundedSender<Command>,
+) {
+    let mut guard = Guard { generation, driver, result: None };
+    guard.result = Some(match &shared.settings.auth {
+        Some(auth) => exchange(auth, &http, &shared.settings.user_agent).await,
+        None => Err(Box::from(TokenFailure::Unsendable)),
+    });
+}
+
+/// Reports when it is dropped, so that a fetch that panics is reported too.
+struct Guard {
+    generation: Generation,
+    driver: mpsc::WeakUnboundedSender<Command>,
+    result: Option<Result<Grant, Box<Trouble>>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let result = self.result.take();
+        let report = Report {
+            result: result.unwrap_or_else(|| Err(Box::from(TokenFailure::Network))),
+            at: Stamp::now(),
+        };
+        if let Some(driver) = self.driver.upgrade() {
+            let _ = driver.send(Command::Token(self.generation, report));
+        }
+    }
+}
+
+impl From<TokenFailure> for Box<Trouble> {
+    fn from(failure: TokenFailure) -> Box<Trouble> {
+        Box::new(Trouble { failure, answer: None, cause: None })
+    }
+}
+
+async fn exchange(
+    auth: &Auth,
+    http: &reqwest::Client,
+    user_agent: &HeaderValue,
+) -> Result<Grant, Box<Trouble>> {
+    let unanswered = |error: reqwest::Error, failure| {
+        let cause: Cause = Arc::new(error.without_url());
+        Box::new(Trouble { failure, answer: None, cause: Some(cause) })
+    };
+    let sent = http.execute(request(auth, user_agent)).await;
+    let mut response = sent.map_err(|error| {
+        let failure = match classify(&error) {
+            Failure::Unsendable => TokenFailure::Unsendable,
+            _ => TokenFailure::Network,
+        };
+        unanswered(error, failure)
+    })?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = match read(&mut response).await {
+        Ok(body) => body,
+        Err(error) => return Err(unanswered(error, TokenFailure::Network)),
+    };
+    judge(auth, status, headers, &body)
+}
+
+/// Reads an answer, which is small if it is one: what is beyond the limit makes it unreadable.
+async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > DRAIN_LIMIT {
+            return Ok(Bytes::new());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn request(auth: &Auth, user_agent: &HeaderValue) -> reqwest::Request {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    if let Some(scope) = &auth.scope {
+        form.append_pair("scope", scope);
+    }
+    let mut request = reqwest::Request::new(http::Method::POST, auth.url.clone());
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(USER_AGENT, user_agent.clone());
+    match auth.how {
+        ClientAuth::Body => {
+            form.append_pair("client_id", &auth.id);
+            form.append_pair("client_secret", auth.secret.expose());
+        }
+        ClientAuth::Basic => {
+            headers.insert(AUTHORIZATION, basic(&auth.id, auth.secret.expose()));
+        }
+    }
+    *request.body_mut() = Some(form.finish().into());
+    request
+}
+
+/// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
+fn basic(id: &str, secret: &str) -> HeaderValue {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(id), encoded(secret));
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+        .expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// What the answer comes to. Its reading is the engine's crate's, the same for every host.
+fn judge(
+    auth: &Auth,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: &[u8],
+) -> Result<Grant, Box<Trouble>> {
+    let refusal = match read_token_answer(status.as_u16(), body) {
+        Ok(grant) => {
+            let mut authorization = HeaderValue::try_from(format!("Bearer {}", grant.access_token))
+                .expect("a granted token is visible ASCII");
+            authorization.set_sensitive(true);
+            return Ok(Grant { authorization, lifetime: grant.lifetime });
+        }
+        Err(refusal) => refusal,
+    };
+    let status_code = refusal.status;
+    Err(Box::new(Trouble {
+        failure: match refusal.kind {
+            Refusal::Transient => TokenFailure::Transient { status: status_code },
+            Refusal::Fatal => TokenFailure::Refused { status: status_code },
+        },
+        cause: Some(Arc::new(TokenError::new(refusal, &auth.secret))),
+        // Its body may hold a token after all, under a name that nobody knows.
+        answer: Some(Answer { status, headers, body: Bytes::new() }),
+    }))
+}
+
+/// What the token endpoint said, the source of an [`Error`](crate::Error) of the kind
+/// [`TokenFetch`](crate::ErrorKind::TokenFetch).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenError {
+    code: Option<String>,
+    description: Option<String>,
+    problem: &'static str,
+}
+
+impl TokenError {
+    fn new(refusal: TokenRefusal, secret: &Secret) -> TokenError {
+        // Some servers quote what they were sent.
+        let clean = |text: String| text.replace(secret.expose(), "***");
+        TokenError {
+            code: refusal.error.map(clean),
+            description: refusal.description.map(clean),
+            problem: refusal.problem,
+        }
+    }
+
+    /// The OAuth error code (RFC 6749 §5.2): `invalid_client`, `invalid_scope` …
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The text beside the code.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.code, &self.description) {
+            (Some(code), Some(description)) => write!(f, "{code}: {description}"),
+            (Some(text), None) | (None, Some(text)) => f.write_str(text),
+            (None, None) => f.write_str(self.problem),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(how: ClientAuth) -> Auth {
+        Auth {
+            url: "https://h.example/oauth2/token".parse().unwrap(),
+            id: "a:b".to_owned(),
+            secret: Secret::new("s ==&=="),
+            scope: Some("contact-center-api".to_owned()),
+            how,
+        }
+    }
+
+    fn sent(how: ClientAuth) -> (HeaderMap, String) {
+        let request = request(&auth(how), &HeaderValue::from_static("t"));
+        assert_eq!(request.url().as_str(), "https://h.example/oauth2/token");
+        let body = request.body().and_then(|body| body.as_bytes()).unwrap();
+        (request.headers().clone(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn x16_the_secret_travels_form_encoded_in_the_body() {
+        let (headers, body) = sent(ClientAuth::Body);
+        assert_eq!(
+            body,
+            "grant_type=client_credentials&scope=contact-center-api\
+             &client_id=a%3Ab&client_secret=s+%3D%3D%26%3D%3D"
+        );
+        assert!(!headers.contains_key(AUTHORIZATION));
+    }
+
+    #[test]
+    fn x16_or_form_encoded_in_a_basic_header() {
+        let (headers, body) = sent(ClientAuth::Basic);
+        assert_eq!(body, "grant_type=client_credentials&scope=contact-center-api");
+        let value = headers[AUTHORIZATION].to_str().unwrap();
+        let pair = STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap();
+        assert_eq!(pair, b"a%3Ab:s+%3D%3D%26%3D%3D");
+        assert!(!format!("{headers:?}").contains(value));
+    }
+
+    #[test]
+    fn x17_an_error_that_quotes_the_secret_is_cleaned() {
+        let body = br#"{"error":"invalid_client","error_description":"bad s ==&=="}"#;
+        let result =
+            judge(&auth(ClientAuth::Body), StatusCode::BAD_REQUEST, HeaderMap::new(), body);
+        let trouble = result.err().expect("an error");
+        assert_eq!(trouble.failure, TokenFailure::Refused { status: 400 });
+        assert_eq!(trouble.cause.unwrap().to_string(), "invalid_client: bad ***");
+    }
+
+    #[test]
+    fn only_the_last_two_tokens_are_kept() {
+        let mut tokens = Tokens::default();
+        for n in 1..=3 {
+            tokens.keep(Generation(n), HeaderValue::from(n));
+        }
+        assert!(tokens.find(Generation(1)).is_none());
+        assert_eq!(tokens.find(Generation(2)), Some(HeaderValue::from(2)));
+        assert_eq!(tokens.find(Generation(3)), Some(HeaderValue::from(3)));
+    }
+}
