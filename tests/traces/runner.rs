@@ -169,11 +169,7 @@ impl Player {
     }
 }
 
-fn submit(
-    engine: &mut Engine,
-    rest: &str,
-    at: Now,
-) -> Result<RequestId, cxone_core::SubmitError> {
+fn submit(engine: &mut Engine, rest: &str, at: Now) -> Result<RequestId, cxone_core::SubmitError> {
     let mut job = Job { auth: false, ..Job::default() };
     let mut scopes = Vec::new();
     for word in rest.split(' ') {
@@ -223,10 +219,8 @@ fn token_failure(name: &str) -> TokenFailure {
 }
 
 fn request(name: &str) -> RequestId {
-    let (slot, generation) = name.trim_start_matches('r').split_once('.').unwrap_or((
-        name.trim_start_matches('r'),
-        "0",
-    ));
+    let (slot, generation) =
+        name.trim_start_matches('r').split_once('.').unwrap_or((name.trim_start_matches('r'), "0"));
     RequestId::from_u64((number(generation) << 32) | number(slot))
 }
 

@@ -1,0 +1,113 @@
+//! `cxone`: the command of a client for the NICE CXone REST APIs that knows about rate limits.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `main.rs` | arguments, dispatch, exit status |
+//! | `sync.rs` | the sync: pages in, records out |
+//! | `server.rs` | which server: the one of the environment, or the embedded mock |
+//! | `output.rs` | the file of records |
+//! | `screen.rs` | what is shown while it runs: lines, bar, countdown |
+//! | `waits.rs` | what is waited for, and for how long |
+//! | `report.rs` | the closing summary, as text and as JSON |
+//! | `failure.rs` | why it failed, and what to do about it |
+//! | `signals.rs` | Ctrl-C and its like |
+
+#![forbid(unsafe_code)]
+
+mod failure;
+mod output;
+mod report;
+mod screen;
+mod server;
+mod signals;
+mod sync;
+mod waits;
+
+use std::{env, io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+/// What `-v` shows, in the grammar of `RUST_LOG`.
+const VERBOSE: &str = "cxone_client=debug";
+
+/// Sync NICE CXone interactions within the limits of the server.
+///
+/// Signs in, pages through all interactions and writes them to a file, one JSON record a line.
+/// When the server says "slow down", it waits as long as it is told and goes on:
+/// nothing is lost, nothing is sent early.
+///
+/// Try it now, without an account: with none of the variables below set, it syncs a mock
+/// server of its own.
+#[derive(Parser)]
+#[command(name = "cxone", version, args_conflicts_with_subcommands = true, verbatim_doc_comment)]
+#[command(after_help = HELP_ENVIRONMENT, after_long_help = HELP_ENVIRONMENT)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    sync: sync::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sync all interactions to a file (what `cxone` alone does)
+    #[command(after_help = HELP_ENVIRONMENT)]
+    Sync(sync::Args),
+    /// Run a mock CXone server in the foreground, to try integrations on
+    Mock(cxone_mock::cli::Args),
+}
+
+const HELP_ENVIRONMENT: &str = "\
+Environment (a file .env in the working directory fills what is not set):
+  CXONE_BASE_URL       https://YOUR_SUBDOMAIN.api.nicecxone.com
+  CXONE_CLIENT_ID      id of an OAuth client with the client credentials grant
+  CXONE_CLIENT_SECRET  its secret
+  CXONE_TOKEN_URL      token endpoint [default: /oauth2/token under the base URL]
+  RUST_LOG             what to log to stderr, such as cxone_client=debug
+
+Exit status: 0 all is synced, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
+After a failure or a stop the file holds every page that had come.";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Sync(cli.sync)) {
+        Command::Sync(args) => {
+            log(args.verbose);
+            sync::run(args).await
+        }
+        Command::Mock(args) => {
+            cxone_mock::cli::run(args).await.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
+        }
+    };
+    result.unwrap_or_else(|failure| {
+        failure.print();
+        ExitCode::FAILURE
+    })
+}
+
+/// Logs to stderr what `RUST_LOG` or `-v` asks for; by default nothing.
+fn log(verbose: bool) {
+    let filter = match env::var("RUST_LOG") {
+        Ok(wanted) => EnvFilter::builder().parse_lossy(wanted),
+        Err(_) if verbose => EnvFilter::new(VERBOSE),
+        Err(_) => return,
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,150 @@
+//! Which server is synced: the one that the environment names, or the embedded mock.
+
+use std::{env, num::NonZeroUsize, path::Path, time::Duration};
+
+use cxone_client::Client;
+use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, LimitSpec, Mock};
+use cxone_sim::{Decision, Limiter};
+
+use crate::failure::Failure;
+
+/// Without these there is no server to sync but the mock.
+const REQUIRED: [&str; 3] = ["CXONE_BASE_URL", "CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"];
+
+/// This one alone names no server, but whoever sets it means one.
+const TOKEN_URL: &str = "CXONE_TOKEN_URL";
+
+/// Enough for 25 pages.
+const MOCK_INTERACTIONS: usize = 2_500;
+
+/// Tight enough that 25 pages meet it six times, and are through in a quarter of a minute.
+const MOCK_LIMIT: &str = "fixed:4/2s";
+
+/// How the embedded mock is set up. Either option chooses it, whatever the environment names.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Embedded mock (synced instead of what the environment names)")]
+pub(crate) struct MockArgs {
+    /// How many interactions it has [default: 2500]
+    #[arg(long = "mock-interactions", value_name = "N")]
+    interactions: Option<NonZeroUsize>,
+
+    /// Its rate limit, such as fixed:50/2s, sliding:100/1m, bucket:10/s+20 or leaky:10/s+5
+    /// [default: fixed:4/2s]
+    #[arg(long = "mock-limit", value_name = "SPEC")]
+    limit: Option<LimitSpec>,
+}
+
+/// A server, and a client for it.
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    /// `None` for a real one.
+    pub(crate) mock: Option<EmbeddedMock>,
+}
+
+/// A mock in this process, on loopback.
+pub(crate) struct EmbeddedMock {
+    pub(crate) mock: Mock,
+    pub(crate) interactions: usize,
+    pub(crate) limit: LimitSpec,
+}
+
+impl Server {
+    /// Finds the server that is meant, or starts the mock.
+    pub(crate) async fn find(args: &MockArgs) -> Result<Server, Failure> {
+        let wanted = args.interactions.is_some() || args.limit.is_some();
+        match if wanted { None } else { from_environment()? } {
+            Some(client) => Ok(Server { client, mock: None }),
+            None => Server::embedded(args).await,
+        }
+    }
+
+    async fn embedded(args: &MockArgs) -> Result<Server, Failure> {
+        let interactions = args.interactions.map_or(MOCK_INTERACTIONS, NonZeroUsize::get);
+        let limit =
+            args.limit.unwrap_or_else(|| MOCK_LIMIT.parse().expect("the default is a limit"));
+        let builder = Mock::builder().interactions(interactions).limit(limit);
+        let mock = builder
+            .start()
+            .await
+            .map_err(|error| Failure::io("Cannot start the embedded mock", &error))?;
+        let client = Client::builder()
+            .base_url(mock.url())
+            .client_credentials(DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
+            // A proxy that the environment names cannot reach this machine's loopback.
+            .reqwest(|| reqwest::Client::builder().no_proxy())
+            .build()?;
+        Ok(Server { client, mock: Some(EmbeddedMock { mock, interactions, limit }) })
+    }
+}
+
+impl EmbeddedMock {
+    /// The least time in which its limit lets all pages of this size through: that of a client
+    /// which knows the limit and has no other delay.
+    pub(crate) fn ideal(&self, page_size: u32) -> Duration {
+        ideal(self.limit, self.interactions.div_ceil(page_size as usize))
+    }
+}
+
+/// A client for the server that the environment names; `None` if it names none.
+fn from_environment() -> Result<Option<Client>, Failure> {
+    let client = Client::from_env();
+    // In a file that cannot be read, nobody knows what is set.
+    if let Err(error) = &client
+        && error.field() == ".env"
+    {
+        return Err(Failure::new(error.to_string()));
+    }
+    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !is_set(name)).collect();
+    if missing.is_empty() {
+        Ok(Some(client?))
+    } else if missing.len() == REQUIRED.len() && !is_set(TOKEN_URL) {
+        Ok(None)
+    } else {
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        let message =
+            format!("{} {verb} not set, but other CXONE_ variables are", missing.join(" and "));
+        Err(Failure::new(message).hint(
+            "Set all of CXONE_BASE_URL, CXONE_CLIENT_ID and CXONE_CLIENT_SECRET, in the \
+             environment or in .env; or none, to sync the embedded mock.",
+        ))
+    }
+}
+
+/// Whether a variable has a value, by the rules of [`Client::from_env`].
+fn is_set(name: &str) -> bool {
+    let in_file = || {
+        let mut entries =
+            dotenvy::from_path_iter(Path::new(".env")).into_iter().flatten().flatten();
+        entries.any(|(key, value)| key == name && !value.is_empty())
+    };
+    env::var(name).is_ok_and(|value| !value.is_empty()) || in_file()
+}
+
+/// When the last of so many requests can be sent, the first being sent at zero.
+fn ideal(limit: LimitSpec, requests: usize) -> Duration {
+    // Who knows the limit is never refused: asking here is no knocking.
+    let mut limiter = Limiter::new(LimitSpec { count_refused: false, ..limit });
+    let mut now = Duration::ZERO;
+    for _ in 0..requests {
+        while let Decision::Refused { retry_at } = limiter.try_acquire(now) {
+            now = retry_at;
+        }
+    }
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ideal_is_when_the_limit_lets_the_last_request_through() {
+        let ideal = |limit: &str, n| ideal(limit.parse().unwrap(), n).as_millis();
+        assert_eq!(ideal(MOCK_LIMIT, 25), 12_000);
+        assert_eq!(ideal("fixed:4/2s", 4), 0);
+        assert_eq!(ideal("fixed:4/2s", 5), 2_000);
+        assert_eq!(ideal("sliding:4/2s,count-refused", 9), 4_000);
+        assert_eq!(ideal("bucket:10/s+20", 25), 500);
+        assert_eq!(ideal("leaky:10/s", 3), 200);
+    }
+}

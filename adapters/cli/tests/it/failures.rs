@@ -1,0 +1,108 @@
+//! Runs that fail: what they say, and what they leave.
+
+use cxone_mock::{Fault, Mock, PageFault, Rule, Script};
+
+use crate::{Dir, Run, all_ids, mock, start};
+
+#[tokio::test]
+async fn t4_a_wrong_secret_is_fatal_and_not_shown() {
+    let (mock, dir) = (mock(1).await, Dir::new("t4"));
+    for args in [&[][..], &["--json"]] {
+        let mut command = dir.cxone_for(&mock, args);
+        command.env("CXONE_CLIENT_SECRET", "hunter2-wrong");
+        let run = Run::of(command).await;
+        let run = run.expect_fatal("OAuth Token Fetch Failed: 401 Unauthorized");
+        assert!(run.stderr.contains("Check CXONE_CLIENT_ID"), "{}", run.stderr);
+        assert!(!run.stdout.contains("[Complete]"));
+    }
+    assert_eq!(mock.stats().api_requests, 0);
+}
+
+#[tokio::test]
+async fn t11_a_missing_right_is_fatal() {
+    let mock = mock(1).await;
+    mock.script(Rule::api(Fault::status(403)));
+    let run = Dir::new("t11").run(&mock, &[]).await;
+    run.expect_fatal("Auth/Permission Error: 403 Forbidden");
+}
+
+#[tokio::test]
+async fn t12_x30_a_server_error_keeps_the_pages_that_came() {
+    let (mock, dir) = (mock(250).await, Dir::new("t12"));
+    mock.script(Rule::api(Fault::status(500)).nth(3));
+    let run = dir.run(&mock, &[]).await.expect_fatal("Server Error: 500 Internal Server Error");
+    assert!(run.stderr.contains("200 interactions are kept in interactions.ndjson."));
+    assert!(run.stderr.contains("x-trace-id"), "{}", run.stderr);
+    assert_eq!(dir.ids("interactions.ndjson"), all_ids(200));
+}
+
+#[tokio::test]
+async fn x30_an_empty_page_or_a_circle_is_no_success() {
+    for (name, fault) in [("x30_none", PageFault::NoContent), ("x30_loop", PageFault::Loop)] {
+        let mock = start(Mock::builder().interactions(250).page_fault(2, fault)).await;
+        let run = Dir::new(name).run(&mock, &["--json"]).await;
+        assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{}", run.stderr);
+        assert!(run.stderr.starts_with("[Fatal] Pagination Error: "), "{}", run.stderr);
+    }
+}
+
+#[tokio::test]
+async fn x30_a_run_that_brings_nothing_leaves_an_older_file_alone() {
+    let (mock, dir) = (mock(1).await, Dir::new("x30_older"));
+    dir.write("interactions.ndjson", "yesterday's\n");
+    mock.script(Rule::api(Fault::status(500)));
+    dir.run(&mock, &[]).await.expect_fatal("Server Error: 500 Internal Server Error");
+    assert_eq!(dir.read("interactions.ndjson"), "yesterday's\n");
+}
+
+#[tokio::test]
+async fn t24_a_file_that_cannot_be_written_fails_before_anything_is_sent() {
+    let mock = mock(1).await;
+    let run = Dir::new("t24_file").run(&mock, &["--out", "no/such/dir"]).await;
+    run.expect_fatal("Cannot write no/such/dir: No such file or directory (os error 2)");
+    assert_eq!(mock.stats().requests, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn t24_a_full_disk_is_fatal() {
+    let mock = mock(1).await;
+    let run = Dir::new("t24_full").run(&mock, &["--out", "/dev/full"]).await;
+    run.expect_fatal("Cannot write /dev/full: No space left on device (os error 28)");
+}
+
+#[tokio::test]
+async fn a_wait_beyond_patience_fails_at_once_and_says_until_when() {
+    let mock = mock(1).await;
+    mock.script(Rule::api(Fault::status(429).retry_after(3600)).forever());
+    let run = Dir::new("patience").run(&mock, &[]).await;
+    let run = run.expect_fatal("Rate Limited: 429 Too Many Requests");
+    assert!(run.stderr.contains("accepts requests again in 6"), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn x17_the_secret_is_in_no_line_of_the_fullest_log() {
+    let mock = mock(250).await;
+    let script = Script::new()
+        .rule(Rule::token(Fault::status(503)))
+        .rule(Rule::api(Fault::unauthorized()).nth(1))
+        .rule(Rule::api(Fault::status(429).retry_after(1)).nth(3))
+        .rule(Rule::api(Fault::status(500)).nth(4));
+    mock.script(script);
+    let mut command = Dir::new("x17").cxone_for(&mock, &["-v"]);
+    command.env("RUST_LOG", "trace");
+    let run = Run::of(command).await;
+    let run = run.expect_fatal("Server Error: 500 Internal Server Error");
+    assert!(run.stderr.contains("cxone_client"), "it logs: {}", run.stderr);
+    // Nor in the form in which it travels.
+    let all = format!("{}{}", run.stdout, run.stderr);
+    assert!(!all.contains("hunter2") && !all.contains("%3D%3D") && !all.contains("Bearer "));
+}
+
+#[tokio::test]
+async fn logging_is_off_until_asked_for() {
+    let (mock, dir) = (mock(1).await, Dir::new("log"));
+    assert_eq!(dir.run(&mock, &[]).await.expect_success().stderr, "");
+    let run = dir.run(&mock, &["sync", "-v"]).await.expect_success();
+    assert!(run.stderr.contains("cxone_client"), "{}", run.stderr);
+}
