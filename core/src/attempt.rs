@@ -9,6 +9,7 @@ use crate::event::{
 };
 use crate::gate::{Opening, Pause, Ticket};
 use crate::retry::{Judgement, error_of, judge};
+use crate::scope::Blocker;
 use crate::signals::Signals;
 use crate::time::Instant;
 
@@ -239,13 +240,15 @@ impl Engine {
             }
             Judgement::Unauthorized => {
                 // The replay's 401 is about this request, not about the token that others use.
-                let again = allowed && !request.reauthorized;
-                match token.filter(|_| again) {
-                    Some(token) if self.token.unauthorized(token, now) => {
-                        request.reauthorized = true;
-                        Consequence::Drain(Then::Requeue)
-                    }
-                    _ => Consequence::Fail(error_of(status)),
+                let first = !request.reauthorized;
+                let helps = token
+                    .filter(|_| first)
+                    .is_some_and(|token| self.token.unauthorized(token, now));
+                if helps && allowed {
+                    request.reauthorized = true;
+                    Consequence::Drain(Then::Requeue)
+                } else {
+                    Consequence::Fail(error_of(status))
                 }
             }
             Judgement::Transient => {
@@ -265,7 +268,9 @@ impl Engine {
             return;
         };
         let (lane, tickets, token) = (attempt.lane, attempt.tickets, attempt.token);
-        if let Some(token) = token.filter(|_| judgement != Judgement::Unauthorized) {
+        // A gateway that is busy or down has not looked at the token.
+        let looked_at = matches!(judgement, Judgement::Deliver | Judgement::Failed);
+        if let Some(token) = token.filter(|_| looked_at) {
             self.token.accepted(token);
         }
         let lane = self.scopes.lane_key(lane);
@@ -278,7 +283,7 @@ impl Engine {
                 self.counters.throttled += 1;
                 self.refused(scope, ticket, status, signals);
             } else {
-                self.scopes.scope_mut(scope).gate.given_up(ticket);
+                self.scopes.scope_mut(scope).gate.refused_elsewhere(ticket);
             }
         }
         if judgement != Judgement::Throttled {
@@ -287,6 +292,7 @@ impl Engine {
                 let Some(scope) = lane.scopes().find(named).or_else(|| lane.scopes().next()) else {
                     continue; // not reached: a lane has a scope
                 };
+                self.credit_turns(scope);
                 let until = now + reset;
                 if self.scopes.scope_mut(scope).pacer.announce_spent(until, now) {
                     self.closed(scope, until, PauseReason::Budget, 0);
@@ -299,6 +305,7 @@ impl Engine {
     }
 
     fn refused(&mut self, scope: u32, ticket: Ticket, status: u16, signals: &Signals) {
+        self.credit_turns(scope);
         let stated = signals.wait.as_ref().map(|wait| wait.duration);
         let Engine { rng, config, scopes, now, .. } = self;
         let gate = &mut scopes.scope_mut(scope).gate;
@@ -324,6 +331,7 @@ impl Engine {
             Ok(()) | Err(_) => true,
         };
         for (scope, ticket) in self.scopes.lane_key(lane).scopes().zip(tickets) {
+            self.credit_turns(scope);
             let limit = self.scopes.scope(scope).limit(self.config.concurrency);
             let Engine { rng, config, scopes, now, .. } = self;
             let gate = &mut scopes.scope_mut(scope).gate;
@@ -365,12 +373,14 @@ impl Engine {
         let name = self.scopes.scope(scope).name.clone();
         let wait = until.saturating_since(self.now.instant);
         self.notice(Notice::Paused { scope: name, wait, until, reason, attempt });
-        self.sync_scope(scope);
+        self.release(Blocker::Scope(scope)); // full before, closed now
+        let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {
             let mut scopes = self.scopes.lane_key(self.queue.lane_of(*slot)).scopes();
-            self.queue.is_queued(*slot) && scopes.any(|other| other == scope)
+            let waits = self.queue.get(*slot).is_some_and(|request| request.in_flight.is_none());
+            waits && scopes.any(|other| other == scope)
         };
-        let waiting: Vec<u32> = if wait > self.config.max_wait {
+        let waiting: Vec<u32> = if stated > self.config.max_wait || until == Instant::FAR {
             self.queue.slots().filter(here).collect()
         } else {
             let returned = self.scopes.scope(scope).lanes().iter();
@@ -380,6 +390,20 @@ impl Engine {
         for slot in waiting {
             if let Some(error) = self.cannot_wait(slot) {
                 self.finish(slot, Err(error));
+            }
+        }
+    }
+
+    /// Waiting for a turn is free; the turn of those who wait here ends when the scope closes.
+    fn credit_turns(&mut self, scope: u32) {
+        let now = self.now.instant;
+        let lanes = self.scopes.scope(scope).lanes().iter();
+        let waiting: Vec<u32> = lanes.flat_map(|lane| self.queue.returned(*lane)).collect();
+        for slot in waiting {
+            let turn_since = self.scopes.opened_at(self.queue.lane_of(slot));
+            if let Some(request) = self.queue.get_mut(slot) {
+                request.retry_until += now.saturating_since(request.since.max(turn_since));
+                request.since = now;
             }
         }
     }

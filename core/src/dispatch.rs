@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
+use crate::queue::Parked;
 use crate::scope::Blocker;
 use crate::token::Need;
 
@@ -16,10 +17,16 @@ impl Engine {
         }
         loop {
             let shared = self.slots < self.config.concurrency;
-            let eligible = Priority::ALL.map(|class| self.front(class, shared).is_some());
-            let Some(class) = self.fair.choose(eligible, self.config.fair_share) else {
+            let ready = Priority::ALL.map(|class| self.front(class, shared).is_some());
+            let Some(class) = self.fair.choose(ready, self.config.fair_share) else {
                 return;
             };
+            // Who lacks nothing but a slot is passed over as well.
+            let eligible = Priority::ALL.map(|class| {
+                ready[class.index()]
+                    || self.queue.holds_back(class)
+                    || !shared && self.front(class, true).is_some()
+            });
             let Some((lane, slot)) = self.front(class, shared) else {
                 return;
             };
@@ -33,8 +40,8 @@ impl Engine {
     fn front(&mut self, class: Priority, shared: bool) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
-            let blocker = match self.scopes.blocking(lane, self.now.instant) {
-                Some(scope) => Blocker::Scope(scope),
+            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant) {
+                Some((scope, parked)) => (Blocker::Scope(scope), parked),
                 None if !self.scopes.lane_key(lane).auth => return Some((lane, slot)),
                 None => match self.token.need(self.now.instant) {
                     Need::Use(_) => return Some((lane, slot)),
@@ -45,12 +52,12 @@ impl Engine {
                     }
                     Need::Fetch => {
                         self.start_token_fetch();
-                        Blocker::Token
+                        (Blocker::Token, Parked::Closed)
                     }
-                    Need::Wait | Need::At(_) => Blocker::Token,
+                    Need::Wait | Need::At(_) => (Blocker::Token, Parked::Closed),
                 },
             };
-            self.queue.set_parked(lane, true);
+            self.queue.set_parked(lane, parked);
             self.scopes.park(lane, blocker);
             self.sync(blocker);
         }
@@ -112,9 +119,9 @@ impl Engine {
     }
 
     /// Lets the lanes that wait for `blocker` compete again.
-    fn release(&mut self, blocker: Blocker) {
+    pub(crate) fn release(&mut self, blocker: Blocker) {
         for lane in self.scopes.release(blocker) {
-            self.queue.set_parked(lane, false);
+            self.queue.set_parked(lane, Parked::No);
         }
         self.sync(blocker);
     }
@@ -122,7 +129,7 @@ impl Engine {
     /// A lane that has nobody queued waits for nothing.
     pub(crate) fn unpark(&mut self, lane: u32) {
         if let Some(blocker) = self.scopes.unpark(lane) {
-            self.queue.set_parked(lane, false);
+            self.queue.set_parked(lane, Parked::No);
             self.sync(blocker);
         }
     }

@@ -452,12 +452,15 @@ impl Engine {
         let now = self.now.instant;
         let request = self.queue.get(slot)?;
         let lane = self.queue.lane_of(slot);
-        let too_late = |at: Instant| {
-            at.saturating_since(now) > self.config.max_wait
+        // What the server states is measured by itself, and own jitter is not held against it.
+        let too_late = |at: Instant, stated: Instant| {
+            stated.saturating_since(now) > self.config.max_wait
                 || at >= request.deadline
                 || at > request.retry_until
         };
-        if let Some(retry_at) = self.scopes.closed_until(lane, now).filter(|at| too_late(*at)) {
+        let stated = self.scopes.stated_until(lane);
+        let closed_until = self.scopes.closed_until(lane, now);
+        if let Some(retry_at) = closed_until.filter(|at| too_late(*at, stated)) {
             return Some(RequestError::RateLimited { retry_at, status: request.throttled });
         }
         if !self.scopes.lane_key(lane).auth {
@@ -465,7 +468,7 @@ impl Engine {
         }
         match self.token.need(now) {
             Need::Refused(failure, at) => Some(RequestError::Token { failure, retry_at: Some(at) }),
-            Need::At(at) if too_late(at) => {
+            Need::At(at) if too_late(at, self.token.stated_until()) => {
                 let (failure, _) = self.token.trouble(now)?;
                 Some(RequestError::Token { failure, retry_at: Some(at) })
             }
@@ -521,7 +524,10 @@ impl Engine {
         };
         let error = match (settled, no_token) {
             (Some(error), _) => error,
-            (None, Some((failure, at))) => RequestError::Token { failure, retry_at: Some(at) },
+            (None, Some((failure, at))) => {
+                let retry_at = Some(at).filter(|at| *at > self.now.instant); // else it is out
+                RequestError::Token { failure, retry_at }
+            }
             (None, None) => RequestError::Deadline,
         };
         self.finish(slot, Err(error));

@@ -42,6 +42,8 @@ pub(crate) enum Permit {
     At(Instant),
     /// Not before an attempt in flight is answered or over.
     AfterAnswer,
+    /// It is open, but as many are in flight as may be.
+    Full,
 }
 
 /// A pause that a refusal or an outage began or lengthened.
@@ -75,25 +77,30 @@ enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     not_before: Instant,
+    /// The latest moment that a server has stated, without jitter.
+    stated_until: Instant,
     state: State,
     round: u32,
     /// Rounds since the scope was well: the exponent of the own backoff.
     n: u32,
     /// Drawn once a round, so that merged deadlines of one round share it.
     chance: Chance,
-    /// Attempts in a row that ended without any answer.
+    /// Attempts in a row that ended without any answer, and when the last one did.
     silent: u32,
+    silent_at: Instant,
 }
 
 impl Gate {
     pub(crate) fn new() -> Gate {
         Gate {
             not_before: Instant::ORIGIN,
+            stated_until: Instant::ORIGIN,
             state: State::Open,
             round: 0,
             n: 0,
             chance: Chance::default(),
             silent: 0,
+            silent_at: Instant::ORIGIN,
         }
     }
 
@@ -122,11 +129,15 @@ impl Gate {
         // Of an older round: the pause that it asks for is on already, unless it asks for more.
         let n = self.n.saturating_sub(1);
         let stated = stated.filter(|wait| backoff.believes(*wait, n))?;
+        self.stated_until = self.stated_until.max(now + stated);
         let until = now + backoff.stated(stated, self.chance);
         if until <= self.not_before {
             return None;
         }
         self.not_before = until;
+        if let State::Open | State::Ramp(_) = self.state {
+            self.state = State::Closed; // whoever sets it, at a deadline one probe goes out
+        }
         Some(Pause { until, stated: true, attempt: self.n.max(1) })
     }
 
@@ -164,6 +175,7 @@ impl Gate {
             return None;
         }
         self.silent = self.silent.saturating_add(1);
+        self.silent_at = now;
         (ticket.probe || self.silent >= limit).then(|| self.close(None, now, backoff, draw()))
     }
 
@@ -173,6 +185,13 @@ impl Gate {
         if ticket.probe && ticket.round == self.round && self.state == State::Probing {
             self.state = State::Closed;
         }
+    }
+
+    /// An attempt drew a throttle that is charged to a narrower scope: the server is there, and
+    /// nothing else is known of this scope.
+    pub(crate) fn refused_elsewhere(&mut self, ticket: Ticket) {
+        self.silent = 0;
+        self.given_up(ticket);
     }
 
     /// The concurrency limit fell or rose: a ramp that has reached it is over.
@@ -191,7 +210,7 @@ impl Gate {
             State::Open | State::Closed => Permit::Now,
             State::Probing => Permit::AfterAnswer,
             State::Ramp(reached) if in_flight < reached => Permit::Now,
-            State::Ramp(_) => Permit::AfterAnswer,
+            State::Ramp(_) => Permit::Full,
         }
     }
 
@@ -200,9 +219,15 @@ impl Gate {
         self.not_before
     }
 
+    /// The latest moment that a server has stated, which may be past.
+    pub(crate) fn stated_until(&self) -> Instant {
+        self.stated_until
+    }
+
     /// Nothing would be lost if this gate were made anew: it is open, or what it knows is stale.
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
         match self.state {
+            State::Open if self.silent > 0 => now >= self.silent_at + STALE_AFTER,
             State::Open => now >= self.not_before,
             _ => now >= self.not_before + STALE_AFTER,
         }
@@ -222,6 +247,9 @@ impl Gate {
         self.round = self.round.wrapping_add(1);
         self.state = State::Closed;
         self.not_before = self.not_before.max(now + wait);
+        if let Some(stated) = stated.filter(|_| believed) {
+            self.stated_until = self.stated_until.max(now + stated);
+        }
         Pause { until: self.not_before, stated: believed, attempt: self.n }
     }
 }

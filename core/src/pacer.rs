@@ -35,7 +35,7 @@ impl Pacer {
         if now < self.spent_until {
             Permit::At(self.spent_until)
         } else if self.concurrency.is_some_and(|most| in_flight >= most) {
-            Permit::AfterAnswer
+            Permit::Full
         } else {
             Permit::Now
         }

@@ -53,13 +53,26 @@ struct List {
     returned: BTreeSet<(Sequence, u32)>,
     /// The sequence under which this list stands in the ready order.
     listed: Option<Sequence>,
+    /// It is counted among those that only a full scope holds back.
+    held_back: bool,
+}
+
+/// Why a lane is not in the ready order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Parked {
+    #[default]
+    No,
+    /// A scope of its is closed, or there is no token.
+    Closed,
+    /// Its scopes are open, but as many attempts are in flight as may be.
+    Full,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     lists: [List; CLASSES],
     apart: bool,
-    parked: bool,
+    parked: Parked,
     /// Entries of this lane, queued or not.
     entries: u32,
 }
@@ -74,6 +87,8 @@ pub(crate) struct Queue<T> {
     ready: [[BTreeSet<(Sequence, u32)>; CLASSES]; GROUPS],
     next_sequence: Sequence,
     queued: [u32; CLASSES],
+    /// Lists with somebody whom only a full scope holds back.
+    held_back: [u32; CLASSES],
     entries: u32,
 }
 
@@ -87,6 +102,7 @@ impl<T> Queue<T> {
             ready: Default::default(),
             next_sequence: 0,
             queued: [0; CLASSES],
+            held_back: [0; CLASSES],
             entries: 0,
         }
     }
@@ -208,11 +224,16 @@ impl<T> Queue<T> {
     }
 
     /// Takes a lane out of the ready order, or puts it back.
-    pub(crate) fn set_parked(&mut self, lane: u32, parked: bool) {
+    pub(crate) fn set_parked(&mut self, lane: u32, parked: Parked) {
         self.lane_mut(lane).parked = parked;
         for class in Priority::ALL {
             self.relist(lane, class);
         }
+    }
+
+    /// Is there a request of this class whom only a full scope holds back?
+    pub(crate) fn holds_back(&self, class: Priority) -> bool {
+        self.held_back[class.index()] > 0
     }
 
     /// The ready lane with the oldest request of a class, and that request. `shared`: also
@@ -253,10 +274,6 @@ impl<T> Queue<T> {
         self.slab[slot as usize].lane
     }
 
-    pub(crate) fn is_queued(&self, slot: u32) -> bool {
-        matches!(self.slab[slot as usize].place, Place::Fresh | Place::Returned)
-    }
-
     /// Does this lane have requests that wait for their turn?
     pub(crate) fn has_queued(&self, lane: u32) -> bool {
         Priority::ALL.iter().any(|class| self.head(lane, *class).is_some())
@@ -292,9 +309,17 @@ impl<T> Queue<T> {
 
     /// Brings the ready order in line with the head of one list.
     fn relist(&mut self, lane: u32, class: Priority) {
+        let head = self.head(lane, class).map(|head| head.0);
         let owner = self.lane(lane);
-        let (apart, old) = (owner.apart, owner.lists[class.index()].listed);
-        let new = if owner.parked { None } else { self.head(lane, class).map(|head| head.0) };
+        let (apart, parked) = (owner.apart, owner.parked);
+        let List { listed: old, held_back, .. } = owner.lists[class.index()];
+        let holds_back = parked == Parked::Full && head.is_some();
+        if holds_back != held_back {
+            self.list_mut(lane, class).held_back = holds_back;
+            let count = &mut self.held_back[class.index()];
+            *count = if holds_back { *count + 1 } else { *count - 1 };
+        }
+        let new = head.filter(|_| parked == Parked::No);
         if new == old {
             return;
         }

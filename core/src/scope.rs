@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::{MAX_SCOPES, ScopeConfig};
 use crate::gate::{Gate, Permit, Ticket};
 use crate::pacer::Pacer;
+use crate::queue::Parked;
 use crate::time::Instant;
 
 /// One server-side limit, as far as the client tells them apart.
@@ -53,7 +54,8 @@ impl Scope {
             (Permit::Now, other) | (other, Permit::Now) => other,
             (Permit::At(a), Permit::At(b)) => Permit::At(a.max(b)),
             (Permit::At(at), _) | (_, Permit::At(at)) => Permit::At(at),
-            (Permit::AfterAnswer, Permit::AfterAnswer) => Permit::AfterAnswer,
+            (Permit::Full, Permit::Full) => Permit::Full,
+            (Permit::AfterAnswer | Permit::Full, _) => Permit::AfterAnswer,
         }
     }
 
@@ -65,6 +67,11 @@ impl Scope {
     /// The latest deadline that the server has set, whether it is past or not.
     fn opened_at(&self) -> Instant {
         self.gate.not_before().max(self.pacer.spent_until())
+    }
+
+    /// The latest moment that the server has stated itself, which may be past.
+    pub(crate) fn stated_until(&self) -> Instant {
+        self.gate.stated_until().max(self.pacer.spent_until())
     }
 
     /// How many attempts may be in flight here, given the client's concurrency.
@@ -214,16 +221,30 @@ impl Scopes {
         self.lane(lane).key
     }
 
-    /// The first of a lane's scopes that cannot send now.
-    pub(crate) fn blocking(&self, lane: u32, now: Instant) -> Option<u32> {
-        let mut scopes = self.lane_key(lane).scopes();
-        scopes.find(|scope| self.scope(*scope).permit(now) != Permit::Now)
+    /// The first of a lane's scopes that cannot send now, and whether it is closed; only if none
+    /// is, one that is merely full.
+    pub(crate) fn blocking(&self, lane: u32, now: Instant) -> Option<(u32, Parked)> {
+        let mut full = None;
+        for scope in self.lane_key(lane).scopes() {
+            match self.scope(scope).permit(now) {
+                Permit::Now => {}
+                Permit::Full => full = full.or(Some((scope, Parked::Full))),
+                Permit::At(_) | Permit::AfterAnswer => return Some((scope, Parked::Closed)),
+            }
+        }
+        full
     }
 
     /// The latest deadline of a lane's scopes that is still ahead, and whose it is.
     pub(crate) fn closed_until(&self, lane: u32, now: Instant) -> Option<Instant> {
         let scopes = self.lane_key(lane).scopes();
         scopes.filter_map(|scope| self.scope(scope).closed_until(now)).max()
+    }
+
+    /// The latest moment that the server has stated for one of a lane's scopes; it may be past.
+    pub(crate) fn stated_until(&self, lane: u32) -> Instant {
+        let stated_until = |scope| self.scope(scope).stated_until();
+        self.lane_key(lane).scopes().map(stated_until).max().unwrap_or_default()
     }
 
     /// When the last of a lane's scopes was open again, as far as deadlines of the server go.

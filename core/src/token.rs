@@ -66,6 +66,8 @@ pub(crate) struct Token {
     /// The last token drew a 401.
     rejected: bool,
     not_before: Instant,
+    /// The moment that the endpoint stated, without jitter.
+    stated_until: Instant,
     failures: u32,
     last_failure: Option<(TokenFailure, Instant)>,
 }
@@ -86,6 +88,7 @@ impl Token {
             generations: 0,
             rejected: false,
             not_before: Instant::ORIGIN,
+            stated_until: Instant::ORIGIN,
             failures: 0,
             last_failure: None,
         }
@@ -157,11 +160,13 @@ impl Token {
         generation: Generation,
         failure: TokenFailure,
         now: Instant,
+        stated: Option<Duration>,
         wait: impl FnOnce(u32) -> Duration,
     ) -> Option<Setback> {
         self.fetch.take_if(|fetch| fetch.generation == generation)?;
         let since = self.last_failure.map_or(now, |(_, since)| since);
         self.not_before = now + wait(self.failures);
+        self.stated_until = stated.map_or(now, |stated| now + stated).min(self.not_before);
         self.failures = self.failures.saturating_add(1);
         self.last_failure = Some((failure, since));
         Some(Setback { retry_at: self.not_before, since })
@@ -186,6 +191,11 @@ impl Token {
         if let Some(held) = self.held.as_mut().filter(|held| held.generation == generation) {
             held.unproven_until = None;
         }
+    }
+
+    /// The moment that the endpoint stated when the last fetch failed; it may be past.
+    pub(crate) fn stated_until(&self) -> Instant {
+        self.stated_until
     }
 
     /// Gives up the fetch that is out.

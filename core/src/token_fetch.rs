@@ -50,7 +50,7 @@ impl Engine {
         let chance = self.draw();
         let now = self.now.instant;
         let Config { backoff, token_cooldown, .. } = &self.config;
-        let setback = self.token.fetch_failed(generation, failure, now, |failures| {
+        let setback = self.token.fetch_failed(generation, failure, now, stated, |failures| {
             if failure.is_fatal() {
                 *token_cooldown
             } else {
@@ -72,7 +72,7 @@ impl Engine {
         let patience = |since: Instant| since.max(setback.since) + self.config.retry_for;
         let ends = |request: &Request| {
             failure.is_fatal()
-                || setback.retry_at.saturating_since(now) > self.config.max_wait
+                || self.token.stated_until().saturating_since(now) > self.config.max_wait
                 || setback.retry_at >= request.deadline
                 || setback.retry_at > patience(request.since)
         };
