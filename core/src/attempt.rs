@@ -223,7 +223,9 @@ impl Engine {
         };
         let allowed = judgement.allows(status, request.replay);
         match judgement {
-            Judgement::Deliver if head.redirect && request.hops < MAX_HOPS => {
+            Judgement::Deliver
+                if head.redirect && (300..400).contains(&status) && request.hops < MAX_HOPS =>
+            {
                 request.hops += 1;
                 Consequence::Follow
             }

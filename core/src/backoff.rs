@@ -25,7 +25,7 @@ const TRUSTED_FROM: Duration = Duration::from_secs(1);
 /// The settings of the arithmetic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Backoff {
-    /// The first own wait, more than zero. Default 1 s.
+    /// The first own wait, at least 1 ms. Default 1 s.
     pub base: Duration,
     /// The longest own wait before jitter, at least `base`. It never caps a server's wait.
     /// Default 30 s.

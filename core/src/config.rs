@@ -94,7 +94,7 @@ impl Config {
         if self.attempt_timeout.is_zero() {
             return error("attempt_timeout", "choose more than zero; Duration::MAX is none");
         }
-        if self.backoff.base.is_zero() {
+        if self.backoff.base < Duration::from_millis(1) {
             return error(
                 "backoff.base",
                 "choose 1 ms or more: without a pause a retry is a hot loop",

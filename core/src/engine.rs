@@ -243,10 +243,12 @@ impl Engine {
     }
 
     /// Holds one scope, or everything: nothing more is sent there until [`resume`](Self::resume).
-    /// Attempts in flight finish, requests are accepted, deadlines run.
+    /// Attempts in flight finish, requests are accepted, deadlines run. Once the engine is closing
+    /// there is nothing to hold, and this does nothing.
     pub fn pause(&mut self, scope: Option<&str>, now: Now) {
         self.advance(now);
         match scope {
+            _ if self.phase != Phase::Open => {}
             None => self.held = true,
             Some(name) => {
                 let scope = self.scopes.find_or_add(name, self.now.instant);
@@ -518,9 +520,11 @@ impl Engine {
             return;
         };
         let settled = request.in_flight.and_then(|attempt| self.attempts.settled_error(attempt));
-        let no_token = match self.scopes.lane_key(self.queue.lane_of(slot)).auth {
-            true if request.in_flight.is_none() => self.token.trouble(self.now.instant),
-            _ => None,
+        let in_line = request.in_flight.is_none() && request.alone == Alone::No;
+        let waits_for_token = in_line && self.scopes.awaits_token(self.queue.lane_of(slot));
+        let no_token = match waits_for_token {
+            true => self.token.trouble(self.now.instant),
+            false => None,
         };
         let error = match (settled, no_token) {
             (Some(error), _) => error,

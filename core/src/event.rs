@@ -337,7 +337,8 @@ pub enum Notice {
         /// budget, which is no refusal.
         attempt: u32,
     },
-    /// An answer showed that the scope may be used again; it ramps up.
+    /// An answer showed that the scope may be used again; it ramps up, if its concurrency is more
+    /// than the 2 of the ramp's start (else it has recovered at once).
     Reopened {
         /// The scope.
         scope: Arc<str>,

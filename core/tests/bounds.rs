@@ -43,7 +43,7 @@ fn the_largest_and_smallest_settings_do_no_harm() {
             queue_limit: many,
             fair_share: many,
             token_cooldown: long,
-            backoff: Backoff { base: long, cap: long, ..Backoff::default() },
+            backoff: Backoff { base: long.max(ms(1)), cap: long.max(ms(1)), ..Backoff::default() },
             ..Config::default()
         };
         let mut host = Host::new(config);
@@ -77,7 +77,7 @@ fn settings_out_of_range_are_told_by_name() {
         ("queue_limit", |config| config.queue_limit = 0),
         ("fair_share", |config| config.fair_share = 1),
         ("attempt_timeout", |config| config.attempt_timeout = Duration::ZERO),
-        ("backoff.base", |config| config.backoff.base = Duration::ZERO),
+        ("backoff.base", |config| config.backoff.base = Duration::from_micros(999)),
         ("backoff.cap", |config| config.backoff.cap = ms(1)),
     ];
     for (field, change) in set {

@@ -220,3 +220,29 @@ fn a_moment_at_which_a_token_is_fetched_again_lies_ahead_or_is_not_told() {
     let failure = TokenFailure::Network;
     assert_eq!(host.error(id), RequestError::Token { failure, retry_at: None });
 }
+
+#[test]
+fn a_hold_that_comes_after_close_stalls_no_drain() {
+    let mut host = Host::new(at_once(1));
+    let ids = host.submit_many(&job(), 2);
+    host.close(true);
+    host.pause(None);
+    host.ok_all();
+    host.ok_all();
+    assert!(ids.iter().all(|id| host.end(*id) == Some(Ok(()))));
+    host.assert_at_rest();
+}
+
+#[test]
+fn a_deadline_that_passes_during_a_hold_is_not_blamed_on_the_token() {
+    let mut host = Host::new(at_once(4));
+    host.pause(None);
+    host.submit(signed());
+    host.resume(None);
+    host.token_fails(TokenFailure::Network, &[]);
+    host.pause(Some("default"));
+    let id = host.submit(Job { deadline: Some(secs(60)), ..signed() });
+    host.wait(secs(2));
+    host.wait(secs(60));
+    assert_eq!(host.error(id), RequestError::Deadline);
+}
