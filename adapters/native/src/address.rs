@@ -10,11 +10,14 @@ use crate::settings::BuildError;
 
 /// The URL of a path, which may be absolute.
 pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
-    if path.starts_with('/') {
-        return Ok(below(base, path));
-    }
-    let Ok(url) = Url::parse(path) else {
-        return Ok(below(base, path));
+    let absolute = if path.starts_with('/') { None } else { Url::parse(path).ok() };
+    let Some(url) = absolute else {
+        let url = below(base, path);
+        let rest = url.path().strip_prefix(base.path().trim_end_matches('/'));
+        return match rest.is_some_and(|rest| rest.starts_with('/')) {
+            true => Ok(url),
+            false => Err(Error::request("its path leads out of the base URL's")),
+        };
     };
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Error::request("a path, or a URL with https or http, is needed"));
@@ -80,6 +83,10 @@ mod tests {
         assert_eq!(resolved("//evil.example/x"), "https://h.example/gw//evil.example/x");
         assert_eq!(resolved("@evil.example"), "https://h.example/gw/@evil.example");
         assert_eq!(resolved("\\\\evil.example"), "https://h.example/gw///evil.example");
+        assert_eq!(resolved("a/../b"), "https://h.example/gw/b");
+        for out in ["..", "../admin", "/../gwx", "a/%2E%2e/../admin", "a\\..\\..\\b"] {
+            assert_eq!(resolved(out), "Invalid Request: its path leads out of the base URL's");
+        }
         assert_eq!(resolved("https://o.example/x"), "https://o.example/x");
         assert!(resolved("ftp://o.example/x").starts_with("Invalid Request"));
         assert!(!resolved("https://me:hunter2@o.example/x").contains("hunter2"));

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
 use crate::clock::Stamp;
 use crate::driver::{Command, Shared};
 use crate::error::{About, Cause};
-use crate::request::{Outgoing, overlay};
+use crate::request::{CORRELATION_ID, Outgoing, overlay};
 use crate::response::{ResponseHead, StreamResponse};
 
-const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
@@ -192,10 +193,16 @@ impl Attempt {
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
-        *request.body_mut() = match outgoing.body.body()? {
-            body if body.as_bytes().is_some_and(<[u8]>::is_empty) => None,
-            body => Some(body),
-        };
+        if let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION) {
+            fields.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+        let body = outgoing.body.body()?;
+        if body.as_bytes().is_none_or(|bytes| !bytes.is_empty()) {
+            *request.body_mut() = Some(body);
+        } else if matches!(outgoing.method, Method::POST | Method::PUT | Method::PATCH) {
+            // Without it some servers answer 411 (RFC 9110 §8.6).
+            headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+        }
         Some(request)
     }
 }

@@ -152,7 +152,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A header field for every request to the base URL's origin; no other origin gets it.
+    /// A header field for every request to the base URL's origin; no other origin gets it. An
+    /// `Authorization` gives way to the client's token.
     pub fn default_header(mut self, name: &str, value: &str) -> Self {
         match (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             (Ok(name), Ok(value)) => {
@@ -298,9 +299,10 @@ impl ClientBuilder {
 
     /// Starts from another `reqwest::ClientBuilder`: proxies, certificates, addresses, pools.
     ///
-    /// It is called twice, for the APIs and for the token endpoint, and finished here: no retry,
-    /// no redirect and no `Referer` of reqwest's own, which would escape all accounting. Set no
-    /// `timeout` on it: the attempt timeout is [`attempt_timeout`](Self::attempt_timeout).
+    /// It is called twice, for the APIs and for the token endpoint (and again should the
+    /// connections be lost with their runtime), and finished here: no retry, no redirect and no
+    /// `Referer` of reqwest's own, which would escape all accounting. Set no `timeout` on it: the
+    /// attempt timeout is [`attempt_timeout`](Self::attempt_timeout).
     pub fn reqwest(
         mut self,
         start: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,7 @@ use tokio::runtime;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::builder::ClientBuilder;
-use crate::clock::Clock;
-use crate::driver::{Command, Driver, Shared, Submission, Ticket};
+use crate::driver::{Command, Driver, Mind, Shared, Submission, Ticket};
 use crate::error::{Error, shown};
 use crate::notice::{BACKLOG, Notices};
 use crate::paginate::Paginate;
@@ -34,8 +34,9 @@ const INTERACTIONS: &str = "/api/v2.0/interactions";
 ///
 /// It works in the background, in a task of the tokio runtime from which it is first used. That
 /// task ends when the last clone and the last request are gone. If its runtime ends first, what
-/// was under way fails as [`Closed`](crate::ErrorKind::Closed), and the next request starts anew
-/// in its own runtime.
+/// was under way fails as [`Closed`](crate::ErrorKind::Closed), and the next request starts it
+/// anew in its own runtime, where pauses, token and counters go on. Only a runtime that is kept
+/// but no longer run takes what was learned with it: after some seconds it is given up.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -60,6 +61,8 @@ struct Link {
 struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     runtime: runtime::Id,
+    /// Set when another driver takes its place.
+    replaced: Arc<AtomicBool>,
 }
 
 /// How [`Client::close`] treats what was accepted before.
@@ -197,12 +200,12 @@ impl Client {
         if let Some(driver) = driver
             && driver.answers().await
             && driver.commands.send(Command::Stats(reply)).is_ok()
-            && let Ok(stats) = stats.await
+            && let Some(stats) = driver.hear(stats).await
         {
             return stats;
         }
-        let last = self.inner.shared.last.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+        let last = self.inner.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|mind| mind.stats()).unwrap_or_default()
     }
 
     /// Pauses, retries and tokens from now on, as they happen.
@@ -225,7 +228,7 @@ impl Client {
         let close = Command::Close { drain: how == Close::Drain, closed: Some(reply) };
         if driver.commands.send(close).is_ok() && driver.answers().await {
             // A driver that is lost has nothing left to close.
-            let _ = closed.await;
+            let _ = driver.hear(closed).await;
         }
     }
 
@@ -255,19 +258,17 @@ impl Client {
         caller: fn(oneshot::Sender<Result<T, Error>>) -> Caller,
     ) -> Result<T, Error> {
         let (reply, result) = oneshot::channel();
-        let about = || outgoing.about(0);
+        let about = || outgoing.about();
         let driver = self.driver().await.map_err(|error| error.about(about()))?;
-        let mut cancel =
-            CancelOnDrop { commands: Some(driver.commands), ticket: Arc::new(OnceLock::new()) };
+        let mut cancel = CancelOnDrop { driver: Some(driver), ticket: Arc::new(OnceLock::new()) };
         cancel.send(Submission {
             outgoing: outgoing.clone(),
             ticket: cancel.ticket.clone(),
             caller: caller(reply),
         });
-        let result = result.await;
-        cancel.commands = None;
-        // A driver that was lost drops what it had.
-        result.unwrap_or_else(|_| Err(Error::closed().about(about())))
+        let result = cancel.hear(result).await;
+        // A driver that was lost drops what it had, or will if it ever goes on.
+        result.unwrap_or_else(|| Err(Error::closed().about(about())))
     }
 
     /// A driver that lives: the present one, or a new one in the caller's runtime.
@@ -282,6 +283,7 @@ impl Client {
             let mut link = self.link();
             if link.driver.as_ref().is_some_and(|it| it.commands.same_channel(&driver.commands)) {
                 link.driver = None;
+                driver.replaced.store(true, Ordering::Relaxed);
                 // Its connections are as dead as it is, and nothing tells.
                 if let Ok(transport) = (self.settings().connect)() {
                     link.transport = transport;
@@ -319,28 +321,25 @@ impl Link {
     }
 
     fn start(&self, shared: &Arc<Shared>, runtime: &runtime::Handle) -> Result<Handle, Error> {
-        let clock = Clock::start();
-        let config = Config { concurrency: self.concurrency, ..shared.settings.engine.clone() };
-        let mut engine =
-            Engine::new(config, shared.settings.seed, clock.now()).map_err(Error::request)?;
-        for scope in &self.holds {
-            engine.pause(scope.as_deref(), clock.now());
-        }
+        let last = shared.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut mind = match last {
+            Some(mind) => *mind,
+            None => Mind::new(&shared.settings)?,
+        };
+        mind.steer(self.concurrency, &self.holds);
+        let replaced = Arc::new(AtomicBool::new(false));
         let (commands, inbox) = mpsc::unbounded_channel();
         let reports = commands.downgrade();
-        runtime.spawn(
-            Driver::new(engine, clock, shared.clone(), self.transport.clone(), inbox, reports)
-                .run(),
-        );
-        Ok(Handle { commands, runtime: runtime.id() })
+        let (transport, flag) = (self.transport.clone(), replaced.clone());
+        runtime.spawn(Driver::new(mind, shared.clone(), flag, transport, inbox, reports).run());
+        Ok(Handle { commands, runtime: runtime.id(), replaced })
     }
 }
 
 impl Handle {
     /// Does it run? Within its own runtime it does; a runtime elsewhere may have stopped.
     async fn answers(&self) -> bool {
-        // Outside of any runtime there is no timer to tell: its answer, or its loss, will.
-        if runtime::Handle::try_current().map_or(true, |here| here.id() == self.runtime) {
+        if self.is_here() {
             return true;
         }
         let (reply, pong) = oneshot::channel();
@@ -349,28 +348,61 @@ impl Handle {
         }
         matches!(tokio::time::timeout(SIGN_OF_LIFE, pong).await, Ok(Ok(())))
     }
+
+    /// Waits for what the driver will say; `None` if it is lost before that.
+    async fn hear<T>(&self, said: oneshot::Receiver<T>) -> Option<T> {
+        if self.is_here() {
+            return said.await.ok();
+        }
+        // Its runtime may stop in the meantime. Few callers need this: it is kept out of the rest.
+        let lost = Box::pin(async {
+            loop {
+                tokio::time::sleep(SIGN_OF_LIFE / 2).await;
+                if !self.answers().await {
+                    return;
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            said = said => said.ok(),
+            () = lost => None,
+        }
+    }
+
+    /// Does it run wherever the caller runs? Outside of any runtime there is no timer to tell:
+    /// its answer, or its loss, will.
+    fn is_here(&self) -> bool {
+        runtime::Handle::try_current().map_or(true, |here| here.id() == self.runtime)
+    }
 }
 
 /// Cancels a request whose future is dropped, wherever the request is by then.
 struct CancelOnDrop {
     /// `None` once it has ended by itself.
-    commands: Option<mpsc::UnboundedSender<Command>>,
+    driver: Option<Handle>,
     ticket: Ticket,
 }
 
 impl CancelOnDrop {
     fn send(&self, submission: Submission) {
-        if let Some(commands) = &self.commands {
+        if let Some(driver) = &self.driver {
             // A driver that ended meanwhile drops it, which is how the caller is told.
-            let _ = commands.send(Command::Submit(Box::new(submission)));
+            let _ = driver.commands.send(Command::Submit(Box::new(submission)));
         }
+    }
+
+    async fn hear<T>(&mut self, said: oneshot::Receiver<T>) -> Option<T> {
+        let said = self.driver.as_ref()?.hear(said).await?;
+        self.driver = None;
+        Some(said)
     }
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            let _ = commands.send(Command::Cancel(self.ticket.clone()));
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.commands.send(Command::Cancel(self.ticket.clone()));
         }
     }
 }

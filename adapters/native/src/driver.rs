@@ -1,12 +1,15 @@
 //! The task that owns the engine: it performs outputs, reports inputs, and decides nothing.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::mem;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cxone_core::{
-    AttemptId, Engine, Generation, Input, Job, Output, RequestId, SubmitError, Verdict,
+    AttemptId, Config, Engine, Failure, Generation, Input, Job, Output, RequestId, SubmitError,
+    Verdict,
 };
 use http::HeaderMap;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -30,8 +33,47 @@ const STEPS_A_TURN: u32 = 64;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) notices: broadcast::Sender<Notice>,
-    /// The numbers of the last driver, once it has ended.
-    pub(crate) last: Mutex<Option<Stats>>,
+    /// What the last driver left, once it has ended.
+    pub(crate) last: Mutex<Option<Box<Mind>>>,
+}
+
+/// What a driver knows beyond its requests: pauses, budgets, the token, the counters. The next
+/// driver goes on with it, since no server forgets a limit because a runtime has ended.
+pub(crate) struct Mind {
+    engine: Engine,
+    clock: Clock,
+    tokens: Tokens,
+    /// Why the last token fetch failed.
+    trouble: Option<Box<Trouble>>,
+    /// A token fetch that the engine waits for.
+    fetching: Option<Generation>,
+}
+
+impl Mind {
+    pub(crate) fn new(settings: &Settings) -> Result<Mind, Error> {
+        let clock = Clock::start();
+        let engine = Engine::new(settings.engine.clone(), settings.seed, clock.now());
+        let engine = engine.map_err(Error::request)?;
+        Ok(Mind { engine, clock, tokens: Tokens::default(), trouble: None, fetching: None })
+    }
+
+    /// What was steered while there was no driver.
+    pub(crate) fn steer(&mut self, concurrency: u32, holds: &BTreeSet<Option<String>>) {
+        let now = self.clock.now();
+        // Checked by the client.
+        let _ = self.engine.set_concurrency(concurrency, now);
+        self.engine.resume(None, now);
+        for scope in self.engine.stats().scopes {
+            self.engine.resume(Some(&*scope.name), now);
+        }
+        for scope in holds {
+            self.engine.pause(scope.as_deref(), now);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats::new(&self.engine.stats(), &self.clock)
+    }
 }
 
 /// What reaches the driver, all through one channel, so that nothing overtakes anything.
@@ -65,6 +107,8 @@ pub(crate) struct Driver {
     engine: Engine,
     clock: Clock,
     shared: Arc<Shared>,
+    /// Another driver took its place: what it knows is out of date.
+    replaced: Arc<AtomicBool>,
     transport: Transport,
     commands: mpsc::UnboundedReceiver<Command>,
     /// For attempts and token fetches; weak, since they keep no client alive.
@@ -73,6 +117,8 @@ pub(crate) struct Driver {
     flights: HashMap<AttemptId, Flight>,
     tokens: Tokens,
     fetch: Option<(Generation, AbortHandle)>,
+    /// A fetch that ended with the driver before: it is to be done again.
+    fetching: Option<Generation>,
     /// Why the last token fetch failed.
     trouble: Option<Box<Trouble>>,
     closed: Vec<oneshot::Sender<()>>,
@@ -87,37 +133,46 @@ struct Flight {
 
 impl Driver {
     pub(crate) fn new(
-        engine: Engine,
-        clock: Clock,
+        mind: Mind,
         shared: Arc<Shared>,
+        replaced: Arc<AtomicBool>,
         transport: Transport,
         commands: mpsc::UnboundedReceiver<Command>,
         reports: mpsc::WeakUnboundedSender<Command>,
     ) -> Driver {
+        let Mind { engine, clock, tokens, trouble, fetching } = mind;
         Driver {
             engine,
             clock,
             shared,
+            replaced,
             transport,
             commands,
             reports,
             pending: HashMap::new(),
             flights: HashMap::new(),
-            tokens: Tokens::default(),
+            tokens,
             fetch: None,
-            trouble: None,
+            fetching,
+            trouble,
             closed: Vec::new(),
             closing: false,
         }
     }
 
     /// Drain the outputs, compare the deadline with the clock, wait for whatever comes first,
-    /// feed exactly one input. It ends when it was closed, or when no client and no request is
-    /// left.
+    /// feed exactly one input. It ends when it was closed or replaced, or when no client and no
+    /// request is left.
     pub(crate) async fn run(mut self) {
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
         let mut armed = None;
+        if let Some(generation) = self.fetching.take() {
+            self.fetch_token(generation);
+        }
         for step in 1_u32.. {
+            if self.replaced.load(Ordering::Relaxed) {
+                break;
+            }
             self.drain();
             if self.closing && self.engine.is_idle() {
                 break;
@@ -228,7 +283,7 @@ impl Driver {
                     SubmitError::Closed => ErrorKind::Closed,
                     SubmitError::Scopes => ErrorKind::Request,
                 };
-                caller.fail(Error::new(kind, error.to_string()).about(outgoing.about(0)));
+                caller.fail(Error::new(kind, error.to_string()).about(outgoing.about()));
             }
         }
     }
@@ -299,11 +354,7 @@ impl Driver {
                         flight.abort.abort();
                     }
                 }
-                Output::FetchToken { generation } => {
-                    let (shared, http) = (self.shared.clone(), self.transport.token.clone());
-                    let fetch = token::fetch(shared, http, generation, self.reports.clone());
-                    self.fetch = Some((generation, tokio::spawn(fetch).abort_handle()));
-                }
+                Output::FetchToken { generation } => self.fetch_token(generation),
                 Output::AbortToken { generation } => {
                     if let Some((_, fetch)) =
                         self.fetch.take_if(|(current, _)| *current == generation)
@@ -350,6 +401,12 @@ impl Driver {
         let task = tokio::spawn(work.run(guard).instrument(span));
         let flight = Flight { instruction: Some(instruct), abort: task.abort_handle() };
         self.flights.insert(attempt, flight);
+    }
+
+    fn fetch_token(&mut self, generation: Generation) {
+        let (shared, http) = (self.shared.clone(), self.transport.token.clone());
+        let fetch = token::fetch(shared, http, generation, self.reports.clone());
+        self.fetch = Some((generation, tokio::spawn(fetch).abort_handle()));
     }
 
     fn body(&mut self, attempt: AttemptId, verdict: Verdict) {
@@ -403,6 +460,40 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// What it knows, all requests given up and all sendings over.
+    fn leave(&mut self) -> Option<Box<Mind>> {
+        let now = self.clock.now();
+        for id in self.pending.keys() {
+            self.engine.cancel(*id, now);
+        }
+        let mut fetching = self.fetching.or(self.fetch.as_ref().map(|(generation, _)| *generation));
+        let mut out: Vec<AttemptId> = self.flights.keys().copied().collect();
+        // What it had no turn to perform.
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send { attempt, .. } => out.push(attempt),
+                Output::FetchToken { generation } => fetching = Some(generation),
+                Output::AbortToken { .. } => fetching = None,
+                _ => {}
+            }
+        }
+        for attempt in out {
+            let failure = Failure::Aborted;
+            self.engine.handle_input(Input::Failed { attempt, failure }, now);
+        }
+        while self.engine.poll_output().is_some() {}
+        let spare = Engine::new(Config::default(), 0, now).ok()?;
+        Some(Box::new(Mind {
+            engine: mem::replace(&mut self.engine, spare),
+            clock: self.clock,
+            tokens: mem::take(&mut self.tokens),
+            trouble: self.trouble.take(),
+            fetching,
+        }))
+    }
+}
+
 impl Drop for Driver {
     /// Whoever still waits is told by the loss of its channel.
     fn drop(&mut self) {
@@ -410,9 +501,11 @@ impl Drop for Driver {
         for abort in flights.chain(self.fetch.iter().map(|(_, abort)| abort)) {
             abort.abort();
         }
-        let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(self.stats());
-        drop(last);
+        // After a panic nobody knows what the engine is worth.
+        if !self.replaced.load(Ordering::Relaxed) && !std::thread::panicking() {
+            let mind = self.leave();
+            *self.shared.last.lock().unwrap_or_else(PoisonError::into_inner) = mind;
+        }
         for closed in self.closed.drain(..) {
             let _ = closed.send(());
         }

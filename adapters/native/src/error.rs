@@ -70,7 +70,8 @@ pub enum ErrorKind {
         /// That bound.
         limit: u32,
     },
-    /// The future given to [`cancel_on`](crate::RequestBuilder::cancel_on) completed.
+    /// The future given to [`cancel_on`](crate::RequestBuilder::cancel_on) completed. No answer
+    /// is kept.
     Cancelled,
     /// The client was closed, or the runtime that drove it is gone.
     Closed,
@@ -208,7 +209,7 @@ impl fmt::Debug for Error {
         }
         // A decoder's error may quote the body.
         if let Some(cause) = cause.as_ref().filter(|_| *kind != ErrorKind::Decode) {
-            out.field("source", &format_args!("{cause}"));
+            out.field("source", &format_args!("{}", Chain(&**cause)));
         }
         out.finish()
     }
@@ -217,6 +218,21 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.cause.as_ref().map(|cause| &**cause as &(dyn StdError + 'static))
+    }
+}
+
+/// A cause and its causes: an outer one often says no more than that something failed.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 

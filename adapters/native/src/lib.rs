@@ -27,14 +27,15 @@
 //!
 //! # What it does about limits
 //!
-//! - A refusal (429, and 503, 509, 529 or 403 that say when to come back) pauses its *scope*:
-//!   the whole client by default, an API family or whatever you name with
+//! - A refusal (429, 509, 529, and a 503 or 403 that names a limit) pauses its *scope*: the
+//!   whole client by default, an API family or whatever you name with
 //!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
 //!   states; after it one request goes first to see, then the pace rises again.
 //! - What was refused keeps its place, and during the pause urgent requests overtake.
-//! - Timeouts, resets and 502, 503, 504 are retried if sending twice does no harm:
+//! - Timeouts, resets and 408, 425, 502, 503, 504 are retried if sending twice does no harm:
 //!   `GET`, `PUT`, `DELETE`, and what has an
-//!   [`idempotency_key`](RequestBuilder::idempotency_key).
+//!   [`idempotency_key`](RequestBuilder::idempotency_key) or is said to be
+//!   [`idempotent`](RequestBuilder::idempotent).
 //! - One token serves everybody. It is renewed before it expires, and after a 401 once.
 //!
 //! # Pages

@@ -1,6 +1,7 @@
 //! What the driver keeps of one request until it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cxone_core::{AttemptId, RequestError};
@@ -42,7 +43,6 @@ pub(crate) struct Pending {
     /// Where the next attempt goes after a redirect.
     elsewhere: Option<Box<Url>>,
     caller: Caller,
-    attempts: u32,
     /// The last head that was seen, and what was read of its body.
     head: Option<Box<Head>>,
     body: Bytes,
@@ -58,7 +58,6 @@ impl Pending {
             outgoing,
             elsewhere: None,
             caller,
-            attempts: 0,
             head: None,
             body: Bytes::new(),
             cause: None,
@@ -67,7 +66,7 @@ impl Pending {
     }
 
     pub(crate) fn sent(&mut self, attempt: u32) {
-        self.attempts = attempt;
+        self.outgoing.attempts.store(attempt, Ordering::Relaxed);
         self.cause = None;
     }
 
@@ -102,7 +101,7 @@ impl Pending {
     }
 
     pub(crate) fn attempt(&self) -> u32 {
-        self.attempts
+        self.outgoing.attempts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn streaming(&self) -> Option<AttemptId> {
@@ -111,7 +110,7 @@ impl Pending {
 
     /// Gives the caller its answer: an unread one by way of the attempt that holds it.
     pub(crate) fn succeed(self, instruct: Option<oneshot::Sender<Instruction>>) {
-        let about = self.outgoing.about(self.attempts);
+        let about = self.outgoing.about();
         match (self.caller, self.head, instruct) {
             (Caller::Whole(caller), Some(head), _) => {
                 let head = ResponseHead {
@@ -133,7 +132,7 @@ impl Pending {
     }
 
     pub(crate) fn fail(self, error: &RequestError, trouble: Option<&Trouble>, clock: &Clock) {
-        let attempts = self.attempts;
+        let attempts = self.attempt();
         let (kind, retry_at) = match *error {
             RequestError::RateLimited { retry_at, .. } => {
                 let retry_at = clock.wall(retry_at);
@@ -160,7 +159,7 @@ impl Pending {
             _ => (own, self.cause),
         };
         let error = Error::from_engine(error, kind)
-            .about(self.outgoing.about(attempts))
+            .about(self.outgoing.about())
             .answer(answer)
             .until(retry_at)
             .caused_by(cause);

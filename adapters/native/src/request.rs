@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::response::{Response, StreamResponse};
 
 /// Makes a request replayable: the server takes the second sending for the first.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Names a request in the logs of both sides.
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// A request in the making; [`send`](Self::send) puts it into the client's queue.
 ///
@@ -82,24 +86,28 @@ pub(crate) struct Outgoing {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) span: tracing::Span,
+    /// How often it was sent.
+    pub(crate) attempts: AtomicU32,
 }
 
 impl Outgoing {
     /// Which request an error or a response is about.
-    pub(crate) fn about(&self, attempts: u32) -> About {
+    pub(crate) fn about(&self) -> About {
         let id = self.correlation_id.as_ref().and_then(|id| id.to_str().ok());
         About {
             method: self.method.clone(),
             url: Some(shown(&self.url)),
             correlation_id: id.map(Arc::from),
-            attempts,
+            attempts: self.attempts.load(Ordering::Relaxed),
         }
     }
 }
 
 impl RequestBuilder {
     pub(crate) fn new(client: Client, method: Method, path: &str) -> RequestBuilder {
-        let draft = resolve(&client.settings().base, path).map(|url| Draft {
+        let about = || About { method: method.clone(), ..About::default() };
+        let url = resolve(&client.settings().base, path).map_err(|error| error.about(about()));
+        let draft = url.map(|url| Draft {
             method,
             url,
             headers: HeaderMap::new(),
@@ -143,9 +151,7 @@ impl RequestBuilder {
     {
         self.try_with(|draft| {
             let name = name.try_into().map_err(|cause| invalid("header name", cause.into()))?;
-            let mut value =
-                value.try_into().map_err(|cause| invalid("header value", cause.into()))?;
-            value.set_sensitive(name == AUTHORIZATION);
+            let value = value.try_into().map_err(|cause| invalid("header value", cause.into()))?;
             draft.headers.insert(name, value);
             Ok(())
         })
@@ -207,12 +213,20 @@ impl RequestBuilder {
     }
 
     /// Time allowed to each sending. Default: the client's
-    /// [`attempt_timeout`](crate::ClientBuilder::attempt_timeout).
+    /// [`attempt_timeout`](crate::ClientBuilder::attempt_timeout). [`Duration::MAX`] is none;
+    /// zero is no time at all, and refused.
     pub fn timeout(self, time: Duration) -> Self {
-        self.with(|draft| draft.attempt_timeout = Some(time))
+        self.try_with(|draft| {
+            if time.is_zero() {
+                return Err(Error::request("its timeout cannot be zero"));
+            }
+            draft.attempt_timeout = Some(time);
+            Ok(())
+        })
     }
 
-    /// Time allowed to the whole request from `send` on: queue, pauses and retries included.
+    /// Time allowed to the whole request, from when [`send`](Self::send) is first polled: queue,
+    /// pauses and retries included.
     pub fn deadline(self, time: Duration) -> Self {
         self.with(|draft| draft.deadline = Some(time))
     }
@@ -284,7 +298,9 @@ impl RequestBuilder {
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let RequestBuilder { client, draft, cancel } = self;
         let outgoing = draft.and_then(|draft| draft.finish(&client, stream)).map(Arc::new);
-        async move {
+        // It only waits for one word of the driver. Were that charged to its task's budget, a task
+        // that holds thousands of them would poll all of them again for every few that end.
+        tokio::task::unconstrained(async move {
             let outgoing = outgoing?;
             let cancelled = async {
                 match cancel {
@@ -297,10 +313,10 @@ impl RequestBuilder {
                 result = client.submit(&outgoing, caller) => result,
                 () = cancelled => {
                     let message = "Request Cancelled: the caller's signal fired";
-                    Err(Error::new(ErrorKind::Cancelled, message).about(outgoing.about(0)))
+                    Err(Error::new(ErrorKind::Cancelled, message).about(outgoing.about()))
                 }
             }
-        }
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut Draft)) -> Self {
@@ -315,28 +331,37 @@ impl RequestBuilder {
         if let Ok(draft) = &mut self.draft
             && let Err(error) = change(draft)
         {
-            self.draft = Err(error);
+            self.draft = Err(error.about(draft.about()));
         }
         self
     }
 }
 
 impl Draft {
+    fn about(&self) -> About {
+        About { method: self.method.clone(), url: Some(shown(&self.url)), ..About::default() }
+    }
+
     fn finish(self, client: &Client, stream: bool) -> Result<Outgoing, Error> {
         let settings = client.settings();
         let own_origin = self.url.origin() == settings.base.origin();
         let by_default = settings.auth.is_some() && !self.headers.contains_key(AUTHORIZATION);
         let auth = self.auth.unwrap_or(by_default);
         if auth && settings.auth.is_none() {
-            return Err(Error::request("this client has no credentials: auth(true) cannot be"));
+            let error = Error::request("this client has no credentials: auth(true) cannot be");
+            return Err(error.about(self.about()));
         }
         if auth && !own_origin {
-            return Err(Error::request(format_args!(
+            let error = Error::request(format_args!(
                 "{} is not the base URL's origin and gets no token: say auth(false)",
                 self.url.origin().ascii_serialization()
-            )));
+            ));
+            return Err(error.about(self.about()));
         }
-        let correlation_id = self.correlation_id.or_else(|| {
+        // What it will carry: fields that were set as such win.
+        let by_default = settings.default_headers.get(CORRELATION_ID).filter(|_| own_origin);
+        let given = self.headers.get(CORRELATION_ID).cloned().or(self.correlation_id);
+        let correlation_id = given.or_else(|| by_default.cloned()).or_else(|| {
             let id = settings.correlation_id.then(|| uuid::Uuid::new_v4().to_string())?;
             HeaderValue::try_from(id).ok()
         });
@@ -378,6 +403,7 @@ impl Draft {
             attempt_timeout: self.attempt_timeout,
             deadline: self.deadline,
             span,
+            attempts: AtomicU32::new(0),
         })
     }
 }

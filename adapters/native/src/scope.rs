@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use cxone_core::profile::api_family;
 use http::Method;
 use url::Url;
 
@@ -16,8 +17,9 @@ pub enum ScopeBy {
     /// One scope for the whole client: a 429 anywhere pauses everything.
     #[default]
     Client,
-    /// One scope for each API family, which is the first segment of the path under the base URL:
-    /// `incontactapi`, `dfo`, `data-extraction`, `media-playback`, `api` …
+    /// One scope for each API family, which is the first segment of the path under the base URL,
+    /// below `api` also the next one that is no version: `incontactapi`, `dfo`,
+    /// `data-extraction`, `media-playback`, `api/interactions` …
     Family,
     /// One to four scopes, narrowest first; none means the one for the whole client.
     Custom(Arc<ScopeRule>),
@@ -40,8 +42,7 @@ impl ScopeBy {
             ScopeBy::Family => {
                 let path = url.path();
                 let below = path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(path);
-                let mut segments = below.split('/').filter(|segment| !segment.is_empty());
-                segments.next().map(str::to_owned).into_iter().collect()
+                vec![api_family(below)]
             }
         }
     }
@@ -72,7 +73,8 @@ mod tests {
         let family = |url| scopes(&by, "https://h.example/gw", url);
         assert_eq!(family("https://h.example/gw/dfo/3.0/contacts"), ["dfo"]);
         assert_eq!(family("https://h.example/gw/data-extraction/v1"), ["data-extraction"]);
-        assert!(family("https://h.example/gw/").is_empty());
+        assert_eq!(family("https://h.example/gw/api/v2.0/interactions"), ["api/interactions"]);
+        assert_eq!(family("https://h.example/gw/"), ["/"]);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What is shown in its place.
+pub(crate) const HIDDEN: &str = "***";
+
 /// A client secret or a token. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone)]
 pub(crate) struct Secret(Box<str>);
@@ -19,7 +22,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(HIDDEN)
     }
 }
 

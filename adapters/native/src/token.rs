@@ -1,5 +1,6 @@
 //! One token fetch, and the tokens that the last two brought.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::clock::Stamp;
 use crate::driver::{Command, Shared};
 use crate::error::Cause;
 use crate::response::Answer;
-use crate::secret::Secret;
+use crate::secret::HIDDEN;
 use crate::settings::Auth;
 
 /// What a token fetch tells the driver.
@@ -162,14 +163,31 @@ fn request(auth: &Auth, user_agent: &HeaderValue) -> reqwest::Request {
     request
 }
 
-/// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
 fn basic(id: &str, secret: &str) -> HeaderValue {
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encoded(id), encoded(secret));
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+    let mut value = HeaderValue::try_from(format!("Basic {}", pair(id, secret)))
         .expect("base64 is visible ASCII");
     value.set_sensitive(true);
     value
+}
+
+/// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
+fn pair(id: &str, secret: &str) -> String {
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)))
+}
+
+/// A text of the server's without the secret: some servers quote what they were sent, and that is
+/// form-encoded, or in a Basic header.
+fn clean(text: &str, auth: &Auth) -> String {
+    let secret = auth.secret.expose();
+    let text = text.replace(secret, HIDDEN).replace(&pair(&auth.id, secret), HIDDEN);
+    let quotes = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        name.contains(secret) || value.contains(secret)
+    };
+    match form_urlencoded::parse(text.as_bytes()).any(quotes) {
+        true => HIDDEN.to_owned(),
+        false => text,
+    }
 }
 
 /// What the answer comes to. Its reading is the engine's crate's, the same for every host.
@@ -194,7 +212,7 @@ fn judge(
             Refusal::Transient => TokenFailure::Transient { status: status_code },
             Refusal::Fatal => TokenFailure::Refused { status: status_code },
         },
-        cause: Some(Arc::new(TokenError::new(refusal, &auth.secret))),
+        cause: Some(Arc::new(TokenError::new(refusal, auth))),
         // Its body may hold a token after all, under a name that nobody knows.
         answer: Some(Answer { status, headers, body: Bytes::new() }),
     }))
@@ -210,9 +228,8 @@ pub struct TokenError {
 }
 
 impl TokenError {
-    fn new(refusal: TokenRefusal, secret: &Secret) -> TokenError {
-        // Some servers quote what they were sent.
-        let clean = |text: String| text.replace(secret.expose(), "***");
+    fn new(refusal: TokenRefusal, auth: &Auth) -> TokenError {
+        let clean = |text: String| clean(&text, auth);
         TokenError {
             code: refusal.error.map(clean),
             description: refusal.description.map(clean),
@@ -246,6 +263,7 @@ impl std::error::Error for TokenError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn auth(how: ClientAuth) -> Auth {
         Auth {
@@ -285,14 +303,36 @@ mod tests {
         assert!(!format!("{headers:?}").contains(value));
     }
 
+    fn refusal(description: &str) -> Box<Trouble> {
+        let body = serde_json::json!({
+            "error": "invalid_client", "error_description": description,
+        });
+        let (status, body) = (StatusCode::BAD_REQUEST, body.to_string());
+        let result = judge(&auth(ClientAuth::Body), status, HeaderMap::new(), body.as_bytes());
+        result.err().expect("an error")
+    }
+
     #[test]
     fn x17_an_error_that_quotes_the_secret_is_cleaned() {
-        let body = br#"{"error":"invalid_client","error_description":"bad s ==&=="}"#;
-        let result =
-            judge(&auth(ClientAuth::Body), StatusCode::BAD_REQUEST, HeaderMap::new(), body);
-        let trouble = result.err().expect("an error");
+        let trouble = refusal("bad s ==&==");
         assert_eq!(trouble.failure, TokenFailure::Refused { status: 400 });
         assert_eq!(trouble.cause.unwrap().to_string(), "invalid_client: bad ***");
+    }
+
+    #[test]
+    fn x17_an_error_that_quotes_what_was_sent_is_cleaned() {
+        let (_, form) = sent(ClientAuth::Body);
+        let (headers, _) = sent(ClientAuth::Basic);
+        let basic = headers[AUTHORIZATION].to_str().unwrap();
+        for quoted in [form.as_str(), basic, "s%20%3d%3d%26%3d%3d is wrong"] {
+            let text = refusal(&format!("not this: {quoted}")).cause.unwrap().to_string();
+            assert!(text.starts_with("invalid_client: "), "{text}");
+            assert!(text.contains("***"), "{text}");
+            assert!(!text.contains("%3D") && !text.contains("%3d"), "{text}");
+            assert!(!text.contains(basic.strip_prefix("Basic ").unwrap()), "{text}");
+        }
+        let other = "the scope a=b&c=%20 is unknown";
+        assert_eq!(refusal(other).cause.unwrap().to_string(), format!("invalid_client: {other}"));
     }
 
     #[test]

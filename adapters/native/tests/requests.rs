@@ -44,6 +44,19 @@ async fn t6_what_the_caller_sets_wins() {
 }
 
 #[tokio::test]
+async fn t6_a_post_without_a_body_says_so() {
+    let mock = mock().await;
+    let client = client(&mock);
+    for method in ["POST", "PUT", "PATCH"] {
+        let request = || client.request(method.parse().unwrap(), ECHO);
+        assert_eq!(echo(request()).await["headers"]["content-length"], "0", "{method}");
+        assert_eq!(echo(request().body("")).await["headers"]["content-length"], "0");
+        assert_eq!(echo(request().body("ab")).await["headers"]["content-length"], "2");
+    }
+    assert!(echo(client.get(ECHO)).await["headers"]["content-length"].is_null());
+}
+
+#[tokio::test]
 async fn t7_an_attempt_has_a_timeout() {
     let mock = mock().await;
     let client = builder(&mock).max_attempts(1).build().unwrap();
@@ -97,6 +110,23 @@ async fn t25_the_correlation_id_can_be_given_or_switched_off() {
 }
 
 #[tokio::test]
+async fn t25_a_correlation_id_set_as_a_header_is_the_one_that_is_told() {
+    const NAME: &str = "X-Correlation-ID";
+    let mock = mock().await;
+    let client = builder(&mock).default_header(NAME, "job-1").build().unwrap();
+    let sent = async |request: cxone_client::RequestBuilder| {
+        let response = request.send().await.unwrap();
+        let echo: Value = response.json().unwrap();
+        assert_eq!(echo["headers"]["x-correlation-id"].as_str(), response.correlation_id());
+        response.correlation_id().unwrap().to_owned()
+    };
+    assert_eq!(sent(client.get(ECHO)).await, "job-1");
+    assert_eq!(sent(client.get(ECHO).correlation_id("mine")).await, "mine");
+    assert_eq!(sent(client.get(ECHO).header(NAME, "mine")).await, "mine");
+    assert_eq!(sent(client.get(ECHO).correlation_id("no").header(NAME, "mine")).await, "mine");
+}
+
+#[tokio::test]
 async fn t11_t12_t13_errors_say_what_the_tutorial_says() {
     let mock = mock().await;
     let client = builder(&mock).max_attempts(1).build().unwrap();
@@ -137,6 +167,8 @@ async fn t13_x28_a_network_error_keeps_its_cause() {
     assert_eq!((error.kind(), error.attempts()), (&ErrorKind::Network, 2));
     let cause = error.source().unwrap().downcast_ref::<reqwest::Error>().unwrap();
     assert!(cause.is_connect() && cause.url().is_none());
+    // The outer cause alone says no more than that it failed.
+    assert!(format!("{error:?}").to_lowercase().contains("refused"), "{error:?}");
 }
 
 #[tokio::test]
@@ -243,14 +275,16 @@ async fn what_cannot_be_built_is_told_by_send() {
     let client = client(&mock);
     let kind = |result: Result<_, Error>| result.map(|_: cxone_client::Response| ()).unwrap_err();
     for request in [
-        client.get(ECHO).header("bad name", "x"),
-        client.get(ECHO).header("x", "bad\nvalue"),
-        client.get(ECHO).json(&BTreeMap::from([((1, 2), 3)])),
-        client.get(ECHO).rate_scopes(["a", "b", "c", "d", "e"]),
-        client.get("mailto:x@y.example"),
+        client.post(ECHO).header("bad name", "x"),
+        client.post(ECHO).header("x", "bad\nvalue"),
+        client.post(ECHO).json(&BTreeMap::from([((1, 2), 3)])),
+        client.post(ECHO).rate_scopes(["a", "b", "c", "d", "e"]),
+        client.post("mailto:x@y.example"),
+        client.post(ECHO).timeout(Duration::ZERO),
     ] {
         let error = kind(request.send().await);
         assert_eq!(*error.kind(), ErrorKind::Request, "{error:?}");
+        assert_eq!(error.method(), "POST");
     }
     assert_eq!(mock.stats().requests, 0);
 }
