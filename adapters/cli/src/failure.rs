@@ -8,6 +8,7 @@ use std::{
 };
 
 use cxone_client::{BuildError, Error, ErrorKind};
+use serde_json::Value;
 
 /// A failure of the whole command.
 #[derive(Debug)]
@@ -60,6 +61,9 @@ impl From<Error> for Failure {
         if let Some(advice) = advice(&error) {
             failure = failure.hint(advice);
         }
+        if let Some(words) = servers_words(&error) {
+            failure = failure.hint(format!("The server says: {words}"));
+        }
         if let Some(id) = error.trace_id() {
             failure = failure.hint(format!("For the server's support: x-trace-id {id}"));
         }
@@ -89,6 +93,20 @@ fn advice(error: &Error) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What the server says about an error, if it says it in one of the usual fields. Not for a token
+/// fetch: what that endpoint says may quote what it was sent.
+fn servers_words(error: &Error) -> Option<String> {
+    if matches!(error.kind(), ErrorKind::TokenFetch) {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(error.body()?).ok()?;
+    let field = |name: &&str| body.get(name)?.as_str();
+    let words = ["errorMessage", "message", "error_description"].iter().find_map(field)?;
+    // A terminal obeys some characters, and nobody reads on for ever.
+    let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
+    (!words.is_empty()).then_some(words)
 }
 
 /// A span as people say it, never less than it is.

@@ -62,18 +62,26 @@ impl Screen {
     }
 
     /// Shows how far the sync is.
-    pub(crate) fn page(&self, items: usize, total: u64) {
-        if let Some(bar) = &self.bar {
+    pub(crate) fn page(&mut self, items: usize, total: u64) {
+        if let Some(bar) = &mut self.bar {
+            // Whatever was waited for is over.
+            bar.wait = None;
+            bar.bar.set_message("");
             bar.bar.set_position(total);
         }
         self.line(format_args!("[Pagination] Fetched {items} interactions. Total: {total}"));
     }
 
-    /// Shows a wait that has begun.
-    pub(crate) fn wait(&mut self, text: impl Display, wait: Wait) {
+    /// Prints what is wrong.
+    pub(crate) fn warn(&self, text: impl Display) {
         if self.messages != Messages::Off {
             self.print(io::stderr(), text);
         }
+    }
+
+    /// Shows a wait that has begun.
+    pub(crate) fn wait(&mut self, text: impl Display, wait: Wait) {
+        self.warn(text);
         if let Some(bar) = &mut self.bar {
             bar.wait = Some(wait);
             bar.draw();

@@ -1,6 +1,6 @@
 //! Which server is synced: the one that the environment names, or the embedded mock.
 
-use std::{env, num::NonZeroUsize, path::Path, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use cxone_client::Client;
 use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, LimitSpec, Mock};
@@ -25,8 +25,8 @@ const MOCK_LIMIT: &str = "fixed:4/2s";
 #[command(next_help_heading = "Embedded mock (synced instead of what the environment names)")]
 pub(crate) struct MockArgs {
     /// How many interactions it has [default: 2500]
-    #[arg(long = "mock-interactions", value_name = "N")]
-    interactions: Option<NonZeroUsize>,
+    #[arg(long = "mock-interactions", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    interactions: Option<u32>,
 
     /// Its rate limit, such as fixed:50/2s, sliding:100/1m, bucket:10/s+20 or leaky:10/s+5
     /// [default: fixed:4/2s]
@@ -59,7 +59,7 @@ impl Server {
     }
 
     async fn embedded(args: &MockArgs) -> Result<Server, Failure> {
-        let interactions = args.interactions.map_or(MOCK_INTERACTIONS, NonZeroUsize::get);
+        let interactions = args.interactions.map_or(MOCK_INTERACTIONS, |n| n as usize);
         let limit =
             args.limit.unwrap_or_else(|| MOCK_LIMIT.parse().expect("the default is a limit"));
         let builder = Mock::builder().interactions(interactions).limit(limit);

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use cxone_client::{Client, Close};
+use cxone_client::{Client, Close, Notice, PauseReason, TokenFailure};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -21,6 +21,10 @@ use crate::{
     signals::{self, Stop},
     waits::{Wait, Waits},
 };
+
+/// Told when the server does not answer at all.
+const UNREACHABLE: &str =
+    "  Is CXONE_BASE_URL right, and the network up? It is tried again until Ctrl-C, for up to 1 h.";
 
 /// The options of a sync.
 #[derive(clap::Args)]
@@ -61,11 +65,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         screen.show_bar(server.mock.as_ref().map(|mock| mock.interactions as u64));
     }
 
-    let mut sync = Sync { stop, screen, output, waits: Waits::default() };
+    let mut sync = Sync { stop, screen, output, waits: Waits::default(), answered: false };
     let end = sync.copy(&server.client, args.page_size).await;
     sync.screen.close();
     server.client.close(Close::Abort).await;
-    let Sync { screen, output, waits, .. } = sync;
+    let Sync { screen, mut output, waits, .. } = sync;
     match end {
         Ok(()) => {}
         Err(End::Failed(failure)) => return Err(failure.hint(output.kept())),
@@ -113,6 +117,8 @@ struct Sync {
     screen: Screen,
     output: Output,
     waits: Waits,
+    /// Whether the server ever answered, or the user was told what to check since it does not.
+    answered: bool,
 }
 
 /// Why a sync ended before the last page.
@@ -135,18 +141,34 @@ impl Sync {
                     let now = Instant::now();
                     if let Some(wait) = Wait::new(&notice, now) {
                         self.waits.add(&wait, now);
-                        self.screen.wait(notice, wait);
+                        self.screen.wait(&notice, wait);
+                        self.warn_if_unreachable(&notice);
                     }
                 }
                 () = self.screen.frame() => {}
                 page = pages.next() => {
                     let Some(page) = page else { return Ok(()) };
                     let page = page.map_err(|error| End::Failed(error.into()))?;
+                    self.answered = true;
                     self.output.write_page(&page.items).map_err(End::Failed)?;
                     self.screen.page(page.items.len(), page.total);
                 }
             }
         }
+    }
+
+    /// Says once what to check if the first that is heard of the server is silence: the client
+    /// goes on trying for long, and an address with a typing error never answers.
+    fn warn_if_unreachable(&mut self, notice: &Notice) {
+        let silent = matches!(
+            notice,
+            Notice::TokenRetrying { failure: TokenFailure::Network, .. }
+                | Notice::Paused { reason: PauseReason::Outage, .. }
+        );
+        if silent && !self.answered {
+            self.screen.warn(UNREACHABLE);
+        }
+        self.answered = true;
     }
 }
 

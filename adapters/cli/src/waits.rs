@@ -7,6 +7,9 @@ use std::{
 
 use cxone_client::Notice;
 
+/// A wait with no more left than this is over: what follows it may be told of a moment earlier.
+const OVER: Duration = Duration::from_millis(50);
+
 /// A wait that a notice tells of.
 pub(crate) struct Wait {
     until: Instant,
@@ -28,7 +31,9 @@ impl Wait {
     /// How it is shown while it lasts; `None` when it is over.
     pub(crate) fn countdown(&self, now: Instant) -> Option<String> {
         let left = self.until.saturating_duration_since(now);
-        (!left.is_zero()).then(|| format!("paused {:.1} s: {}", left.as_secs_f64(), self.why))
+        // Rounded up, so that it never shows 0.0 s.
+        let tenths = left.as_millis().div_ceil(100);
+        (tenths > 0).then(|| format!("paused {}.{} s: {}", tenths / 10, tenths % 10, self.why))
     }
 }
 
@@ -42,13 +47,10 @@ pub(crate) struct Waits {
 
 impl Waits {
     pub(crate) fn add(&mut self, wait: &Wait, now: Instant) {
-        let begin = match self.until {
-            Some(until) if until > now => until,
-            _ => {
-                self.count += 1;
-                now
-            }
-        };
+        let begin = self.until.map_or(now, |until| until.max(now));
+        if begin.duration_since(now) <= OVER {
+            self.count += 1;
+        }
         self.total += wait.until.saturating_duration_since(begin);
         self.until = Some(wait.until.max(begin));
     }
@@ -79,6 +81,7 @@ mod tests {
         let shown = |after| wait.countdown(now + Duration::from_millis(after));
         assert_eq!(shown(0).unwrap(), "paused 3.2 s: 429, the server states the wait");
         assert_eq!(shown(3_000).unwrap(), "paused 0.2 s: 429, the server states the wait");
+        assert_eq!(shown(3_190).unwrap(), "paused 0.1 s: 429, the server states the wait");
         assert_eq!(shown(3_200), None);
     }
 
@@ -94,5 +97,15 @@ mod tests {
         assert_eq!(waits.to_string(), "1, 1.5 s in all");
         waits.add(&wait(at(2_000), 2_000), at(2_000));
         assert_eq!(waits.to_string(), "2, 3.5 s in all");
+    }
+
+    #[test]
+    fn a_wait_that_is_told_a_moment_before_the_last_one_ends_counts() {
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut waits = Waits::default();
+        waits.add(&wait(now, 1_000), now);
+        waits.add(&wait(at(998), 2_000), at(998));
+        assert_eq!(waits.to_string(), "2, 3.0 s in all");
     }
 }

@@ -4,22 +4,44 @@
 //! subcommand of its own.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
-use cxone_sim::{LimitSpec, SpecError};
+use cxone_sim::LimitSpec;
 
 use crate::{
     Builder, Cors, ExpiresIn, LimitHeaders, Mock, RefusalBody, RetryAfter, Script,
     builder::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET},
 };
 
+/// What to do with a running mock.
+const HELP: &str = "\
+It prints where it listens and how to sign in, and runs until Ctrl-C. Below, URL is where it
+listens. To sync from it, set CXONE_BASE_URL, CXONE_CLIENT_ID and CXONE_CLIENT_SECRET to what it
+printed. To sign in by hand (in a form, = is written %3D):
+  curl URL/oauth2/token -d grant_type=client_credentials \\
+    -d client_id=mock-client -d client_secret=mock-secret%3D%3D%3D%3D
+  curl URL/api/v2.0/interactions -H 'Authorization: Bearer ACCESS_TOKEN'
+
+While it runs, without signing in:
+  curl URL/_mock/stats               what was counted: requests, throttled, early, duplicates
+  curl URL/_mock/log                 every request, in order
+  curl -X POST URL/_mock/reset       count from zero again
+  curl URL/_mock/script -d 'SCRIPT'  let something go wrong, once or more often
+
+A script, here and in --script, is JSON. All its parts may be left out:
+  {\"rules\": [{\"nth\": 3, \"do\": {\"status\": 503, \"retry_after\": 2}},
+             {\"on\": \"/oauth2/token\", \"times\": 2, \"do\": {\"connection\": \"reset\"}}],
+   \"pages\": {\"3\": \"loop\"}, \"revoke_after\": 10, \"limits\": {\"\": \"fixed:5/1s\"}}";
+
 /// The options of the command.
 #[derive(Clone, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Port of 127.0.0.1 to listen on; 0 takes a free one
     #[arg(long, default_value_t = 0)]
@@ -118,20 +140,45 @@ impl Args {
     }
 }
 
-/// Runs a mock in the foreground until Ctrl-C. Prints where it listens and how to sign in.
+/// Runs a mock in the foreground until Ctrl-C or SIGTERM. Prints where it listens and how to sign in.
 ///
 /// # Errors
 ///
 /// If the script cannot be read or the port cannot be bound.
 pub async fn run(args: Args) -> io::Result<()> {
     let mock = args.builder()?.start().await?;
-    println!("listening on {}", mock.url());
-    println!("token url {}", mock.token_url());
-    println!("client id {}", args.client_id);
-    println!("client secret {}", args.client_secret);
-    tokio::signal::ctrl_c().await?;
+    let introduction = format!(
+        "listening on {}\ntoken url {}\nclient id {}\nclient secret {}\n",
+        mock.url(),
+        mock.token_url(),
+        args.client_id,
+        args.client_secret
+    );
+    match io::stdout().write_all(introduction.as_bytes()) {
+        // Whoever closed it knows enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    stop().await?;
     mock.shutdown().await;
     Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+#[cfg(unix)]
+async fn stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+async fn stop() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 /// A limit with the path prefix that it is for.
@@ -142,10 +189,29 @@ struct Limit {
 }
 
 impl FromStr for Limit {
-    type Err = SpecError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Limit, SpecError> {
+    fn from_str(text: &str) -> Result<Limit, String> {
         let (prefix, spec) = text.split_once('=').unwrap_or(("", text));
-        Ok(Limit { prefix: prefix.to_owned(), spec: spec.parse()? })
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            return Err(format!("no path begins with {prefix:?}: write /{prefix}={spec}"));
+        }
+        let spec: LimitSpec = spec.parse().map_err(|error| format!("{error}"))?;
+        Ok(Limit { prefix: prefix.to_owned(), spec })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_for_a_path_that_can_never_come_is_refused() {
+        let limit = |text: &str| text.parse::<Limit>().map(|limit| limit.prefix);
+        assert_eq!(limit("fixed:1/1s"), Ok("".into()));
+        assert_eq!(limit("/media-playback=fixed:1/1s"), Ok("/media-playback".into()));
+        let error = limit("media-playback=fixed:1/1s").unwrap_err();
+        assert!(error.ends_with("write /media-playback=fixed:1/1s"), "{error}");
+        assert!(limit("/media-playback=often").unwrap_err().contains("is no limit"));
     }
 }

@@ -1,7 +1,12 @@
 //! The embedded mock, and the mock as a command of its own.
 
+use std::time::Duration;
+
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::sleep,
+};
 
 use crate::{Dir, Run, all_ids, mock, signals::kill};
 
@@ -56,4 +61,42 @@ async fn mock_runs_in_the_foreground_until_it_is_stopped() {
     assert_eq!(Run::of(sync).await.expect_success().json()["unique"], 5);
     kill("-INT", &child).await;
     assert!(child.wait().await.unwrap().success());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn mock_ends_cleanly_on_sigterm_even_if_nobody_read_where_it_listens() {
+    let mut child = Dir::new("mock_term").cxone(&["mock"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap().unwrap();
+    drop(lines);
+    // The signal is listened for right after the line was written.
+    sleep(Duration::from_millis(300)).await;
+    kill("-TERM", &child).await;
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn mock_says_in_a_line_that_it_cannot_print() {
+    let mut command = Dir::new("mock_full").cxone(&["mock"]);
+    command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let run = Run::from(command.spawn().unwrap().wait_with_output().await.unwrap());
+    let line = "[Fatal] No space left on device (os error 28)\n";
+    assert_eq!((run.status, run.stderr.as_str()), (1, line));
+}
+
+#[tokio::test]
+async fn mock_help_says_how_to_sign_in_to_steer_and_to_ask_it() {
+    let dir = Dir::new("mock_help");
+    for args in [&["mock", "--help"][..], &["mock", "-h"], &["help", "mock"]] {
+        let help = Run::of(dir.cxone(args)).await.expect_success().stdout;
+        assert!(help.starts_with("Run a mock CXone server"), "{help}");
+        for word in ["URL/oauth2/token", "%3D", "/_mock/stats", "/_mock/script", "Ctrl-C"] {
+            assert!(help.contains(word), "{word}\n{help}");
+        }
+        // What it shows as a script is one.
+        let begin = help.find("{\"rules\"").unwrap();
+        serde_json::from_str::<cxone_mock::Script>(&help[begin..]).unwrap();
+    }
 }

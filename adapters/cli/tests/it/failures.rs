@@ -1,8 +1,9 @@
 //! Runs that fail: what they say, and what they leave.
 
 use cxone_mock::{Fault, Mock, PageFault, Rule, Script};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{Dir, Run, all_ids, mock, start};
+use crate::{Dir, Run, SECRET, all_ids, mock, start};
 
 #[tokio::test]
 async fn t4_a_wrong_secret_is_fatal_and_not_shown() {
@@ -66,9 +67,58 @@ async fn t24_a_file_that_cannot_be_written_fails_before_anything_is_sent() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn t24_a_full_disk_is_fatal() {
-    let mock = mock(1).await;
-    let run = Dir::new("t24_full").run(&mock, &["--out", "/dev/full"]).await;
+    let (mock, dir) = (mock(1).await, Dir::new("t24_full"));
+    let run = dir.run(&mock, &["--out", "/dev/full"]).await;
     run.expect_fatal("Cannot write /dev/full: No space left on device (os error 28)");
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = dir.cxone_for(&mock, &["--out", "-"]);
+    command.stdout(full());
+    let child = command.spawn().unwrap();
+    let run = Run::from(child.wait_with_output().await.unwrap());
+    run.expect_fatal("Cannot write to standard output: No space left on device (os error 28)");
+}
+
+#[tokio::test]
+async fn x30_a_run_that_brings_nothing_leaves_no_new_file() {
+    let (mock, dir) = (mock(1).await, Dir::new("x30_new"));
+    mock.script(Rule::api(Fault::status(500)));
+    let run = dir.run(&mock, &[]).await.expect_fatal("Server Error: 500 Internal Server Error");
+    assert!(run.stderr.ends_with("  Nothing was written.\n"), "{}", run.stderr);
+    assert!(!dir.0.join("interactions.ndjson").exists());
+}
+
+#[tokio::test]
+async fn what_the_server_says_about_a_refusal_is_told() {
+    let mock = mock(1).await;
+    let run = Dir::new("says").run(&mock, &["--page-size", "5000"]).await;
+    let run = run.expect_fatal("Request Failed: 400 Bad Request");
+    let words = "\n  The server says: page_size is a number from 1 to 1000\n";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn t4_what_the_token_endpoint_says_is_not_told_since_it_may_quote_the_secret() {
+    let mock = mock(1).await;
+    let quote = format!(r#"{{"error": "invalid_client", "error_description": "not {SECRET}"}}"#);
+    mock.script(Rule::token(Fault::status(401).body(quote)));
+    let run = Dir::new("t4_quote").run(&mock, &[]).await;
+    run.expect_fatal("OAuth Token Fetch Failed: 401 Unauthorized");
+}
+
+#[tokio::test]
+async fn t4_an_address_where_nobody_answers_is_questioned_once_while_it_is_tried_again() {
+    let dir = Dir::new("t4_nobody");
+    let mut command = dir.cxone(&[]);
+    command.env("CXONE_BASE_URL", "http://127.0.0.1:1");
+    command.env("CXONE_CLIENT_ID", "id").env("CXONE_CLIENT_SECRET", SECRET);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = async || lines.next_line().await.unwrap().unwrap();
+    let retry = "OAuth Token Fetch Failed: no answer from the token endpoint. Retrying in ";
+    assert!(line().await.starts_with(retry));
+    assert!(line().await.starts_with("  Is CXONE_BASE_URL right, and the network up?"));
+    assert!(line().await.starts_with(retry), "once is enough");
+    child.kill().await.unwrap();
 }
 
 #[tokio::test]

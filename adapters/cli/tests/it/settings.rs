@@ -55,7 +55,11 @@ async fn t3_a_file_that_cannot_be_read_is_fatal_and_not_quoted() {
 #[tokio::test]
 async fn wrong_usage_has_a_status_of_its_own() {
     let dir = Dir::new("usage");
-    for args in [&["--page-size", "0"][..], &["--mock-limit", "50"], &["synk"], &["--wat"]] {
+    for args in
+        [&["--page-size", "0"][..], &["--mock-limit", "50"], &["synk"], &["--wat"], &["--out", ""]]
+    {
         assert_eq!(Run::of(dir.cxone(args)).await.status, 2, "{args:?}");
     }
+    let run = Run::of(dir.cxone(&["--mock-interactions", "0"])).await;
+    assert!(run.stderr.contains("0 is not in 1.."), "in words for people: {}", run.stderr);
 }
