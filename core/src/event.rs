@@ -378,6 +378,46 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// The line for a log, the same whatever the host; `now` is the moment of the notice.
+    pub fn line(&self, now: Instant) -> String {
+        match self {
+            Notice::Paused { wait, reason, attempt, .. } => {
+                let ms = millis(*wait);
+                match reason {
+                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
+                        format!("Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
+                    }
+                    PauseReason::Outage => {
+                        format!("No answer from the server. Retrying in {ms}ms (attempt {attempt})")
+                    }
+                    PauseReason::Budget => {
+                        format!("The announced budget is spent. Next request in {ms}ms")
+                    }
+                }
+            }
+            Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
+            Notice::Recovered { .. } => "Back at full speed".into(),
+            Notice::Retrying { wait, failures, .. } => {
+                format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
+            }
+            Notice::TokenValid { until, .. } => {
+                let lifetime = until.saturating_since(now).as_secs();
+                format!("Access token fetched, used for {lifetime}s")
+            }
+            Notice::TokenRetrying { wait, failure } => {
+                format!("{failure}. Retrying in {}ms", millis(*wait))
+            }
+            Notice::TokenRefused { failure } => failure.to_string(),
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 /// Why [`Engine::poll_timeout`](crate::Engine::poll_timeout) names that moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Wake {

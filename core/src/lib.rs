@@ -99,6 +99,7 @@ mod attempt;
 pub mod backoff;
 mod budget;
 pub mod config;
+pub mod credentials;
 mod dispatch;
 mod engine;
 pub mod error;
@@ -126,6 +127,7 @@ mod token_fetch;
 
 pub use backoff::{Backoff, Chance, StatedJitter};
 pub use config::{Config, DEFAULT_SCOPE, DRAIN_LIMIT, DRAIN_TIMEOUT, MAX_SCOPES, ScopeConfig};
+pub use credentials::{ClientAuth, ClientCredentials};
 pub use engine::{Engine, ScopeStats, Stats};
 pub use error::{ConfigError, RequestError, SubmitError, TokenFailure};
 pub use event::{

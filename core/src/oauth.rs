@@ -114,7 +114,10 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
     if body.len() > MAX_BODY_BYTES {
         return Err("its body is longer than 1 MiB");
     }
-    serde_json::from_slice(body).map_err(|_| "its body is not a JSON object")
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err("its body is not a JSON object"),
+    }
 }
 
 fn grant(

@@ -1,0 +1,40 @@
+//! The engine of `cxone-client` for JavaScript runtimes.
+//!
+//! This crate is the WebAssembly half of the npm package `cxone-client`; the other half, in
+//! `pkg-js`, performs what the engine wants with the runtime's `fetch`. Between them cross numbers
+//! and short texts, never requests, answers or bodies: those stay JavaScript objects.
+//!
+//! - [`Engine`]: commands and inputs in; outputs out, as records of numbers in a buffer that
+//!   JavaScript reads in place (see [`record`]). No call into it ever calls back.
+//! - [`Alarm`]: the one timer of a client.
+//! - [`Credentials`]: the token request, the reading of its answer, and the tokens: secrets live in
+//!   here, where no `console.log` reaches them.
+//! - [`Pages`]: pagination.
+//! - [`calculate_backoff`]: the tutorial's arithmetic, mended.
+//!
+//! Nothing here decides anything about waiting, ordering, retrying or tokens: that is
+//! [`cxone_core`]'s, and so the same as in the native client, to the byte.
+
+#![forbid(unsafe_code)]
+
+mod alarm;
+mod backoff;
+mod engine;
+mod header;
+mod pages;
+pub mod record;
+mod settings;
+mod token;
+
+pub use alarm::Alarm;
+pub use backoff::calculate_backoff;
+pub use engine::Engine;
+pub use pages::Pages;
+pub use token::Credentials;
+
+/// Traps, as a bug in the engine would: for the tests of what that does to everybody else.
+#[cfg(feature = "trap")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn trap() {
+    panic!("a trap, as asked for");
+}

@@ -1,0 +1,139 @@
+//! Who the client is to the token endpoint, and the tokens that it got.
+//!
+//! Id, secret and tokens live in here and never become members of a JavaScript object, where a
+//! `console.log` would find them.
+
+use std::collections::VecDeque;
+
+use cxone_core::credentials::{ClientAuth, ClientCredentials};
+use cxone_core::oauth::Refusal;
+use cxone_core::read_token_answer;
+use wasm_bindgen::prelude::*;
+
+/// The current token, and the one before it: an attempt may just be on its way with that.
+const KEPT: usize = 2;
+
+/// What [`Credentials::read`] gives for a token.
+const GRANTED: u32 = 4;
+
+/// The client credentials of a client, and its tokens.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Credentials {
+    client: ClientCredentials,
+    tokens: VecDeque<Token>,
+    lifetime: Option<f64>,
+    problem: String,
+}
+
+struct Token {
+    generation: u32,
+    access_token: String,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token({})", self.generation)
+    }
+}
+
+#[wasm_bindgen]
+impl Credentials {
+    /// The client credentials grant; in a Basic header if `basic`, else in the form.
+    #[wasm_bindgen(constructor)]
+    pub fn new(id: String, secret: String, scope: Option<String>, basic: bool) -> Credentials {
+        let auth = if basic { ClientAuth::Basic } else { ClientAuth::Body };
+        let client = ClientCredentials { id, secret, scope, auth };
+        Credentials { client, tokens: VecDeque::new(), lifetime: None, problem: String::new() }
+    }
+
+    /// Does this query hold the secret, or something that is named like one?
+    pub fn leak_in(&self, query: &str) -> bool {
+        self.client.leak_in(query)
+    }
+
+    /// The body of the token request, `application/x-www-form-urlencoded`.
+    pub fn form(&self) -> String {
+        self.client.form()
+    }
+
+    /// Its `Authorization`, if it has one.
+    pub fn authorization(&self) -> Option<String> {
+        self.client.authorization()
+    }
+
+    /// Reads the answer to the token request of that generation: 4 there is a token, else the
+    /// failure as for [`Engine::token_failed`](crate::Engine::token_failed).
+    pub fn read(&mut self, generation: u32, status: u16, body: &[u8]) -> u32 {
+        match read_token_answer(status, body) {
+            Ok(grant) => {
+                let access_token = grant.access_token;
+                self.tokens.push_front(Token { generation, access_token });
+                self.tokens.truncate(KEPT);
+                self.lifetime = grant.lifetime.map(|lifetime| lifetime.as_millis() as f64);
+                GRANTED
+            }
+            Err(refusal) => {
+                let said = match (&refusal.error, &refusal.description) {
+                    (Some(code), Some(description)) => format!("{code}: {description}"),
+                    (Some(text), None) | (None, Some(text)) => text.clone(),
+                    (None, None) => refusal.problem.to_owned(),
+                };
+                self.problem = self.client.redact(&said);
+                match refusal.kind {
+                    Refusal::Transient => 0,
+                    Refusal::Fatal => 2,
+                }
+            }
+        }
+    }
+
+    /// How long the last token that was read lives, in milliseconds, if its answer says so.
+    pub fn lifetime(&self) -> Option<f64> {
+        self.lifetime
+    }
+
+    /// Why the last answer held no token, without secrets: what the server says, or what is wrong.
+    pub fn problem(&self) -> String {
+        self.problem.clone()
+    }
+
+    /// The token of that generation, for an `Authorization: Bearer`.
+    pub fn token(&self, generation: u32) -> Option<String> {
+        let token = self.tokens.iter().find(|token| token.generation == generation)?;
+        Some(token.access_token.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials::new("id".into(), "hunter2====".into(), None, false)
+    }
+
+    #[test]
+    fn only_the_last_two_tokens_are_kept() {
+        let mut credentials = credentials();
+        for n in 1..=3 {
+            let body = format!(r#"{{"access_token": "t{n}", "expires_in": {n}}}"#);
+            assert_eq!(credentials.read(n, 200, body.as_bytes()), GRANTED);
+        }
+        assert_eq!(credentials.lifetime(), Some(3000.0));
+        assert_eq!(credentials.token(1), None);
+        assert_eq!(credentials.token(2).as_deref(), Some("t2"));
+        assert_eq!(credentials.token(3).as_deref(), Some("t3"));
+        assert!(!format!("{credentials:?}").contains("t3"));
+    }
+
+    #[test]
+    fn x17_what_the_server_says_is_told_without_the_secret() {
+        let mut credentials = credentials();
+        let body = br#"{"error": "invalid_client", "error_description": "not hunter2===="}"#;
+        assert_eq!(credentials.read(1, 401, body), 2);
+        assert_eq!(credentials.problem(), "invalid_client: not ***");
+        assert_eq!(credentials.read(1, 503, b"<html>"), 0);
+        assert!(!format!("{credentials:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,155 @@
+//! The request for a token by client credentials (RFC 6749 §4.4), and what of its answer may be
+//! shown: the same for every host.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::{Serializer, byte_serialize};
+
+/// What is shown in place of a secret.
+pub const HIDDEN: &str = "***";
+
+/// How a client proves who it is to the token endpoint (RFC 6749 §2.3.1). Neither way puts
+/// anything into a URL.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// `client_id` and `client_secret` in the form body. The default: CXone's secrets end in
+    /// `====`, and too many servers forget to decode what the RFC wants encoded in a Basic header.
+    #[default]
+    Body,
+    /// HTTP Basic, id and secret form-encoded first, as the RFC wants.
+    Basic,
+}
+
+/// The credentials of a client. Its `Debug` does not show the secret.
+#[derive(Clone)]
+pub struct ClientCredentials {
+    /// `client_id`
+    pub id: String,
+    /// `client_secret`
+    pub secret: String,
+    /// The scope to ask for, if any.
+    pub scope: Option<String>,
+    /// How they travel.
+    pub auth: ClientAuth,
+}
+
+impl ClientCredentials {
+    /// The body of the token request, `application/x-www-form-urlencoded`.
+    pub fn form(&self) -> String {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials");
+        if let Some(scope) = &self.scope {
+            form.append_pair("scope", scope);
+        }
+        if self.auth == ClientAuth::Body {
+            form.append_pair("client_id", &self.id);
+            form.append_pair("client_secret", &self.secret);
+        }
+        form.finish()
+    }
+
+    /// Its `Authorization`, if it has one.
+    pub fn authorization(&self) -> Option<String> {
+        (self.auth == ClientAuth::Basic).then(|| format!("Basic {}", self.pair()))
+    }
+
+    /// A text of the server's without the secret: some servers quote what they were sent, and that
+    /// is form-encoded, or in a Basic header.
+    pub fn redact(&self, text: &str) -> String {
+        let secret = &*self.secret;
+        let text = text.replace(secret, HIDDEN).replace(&self.pair(), HIDDEN);
+        let quotes = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            name.contains(secret) || value.contains(secret)
+        };
+        match form_urlencoded::parse(text.as_bytes()).any(quotes) {
+            true => HIDDEN.to_owned(),
+            false => text,
+        }
+    }
+
+    /// Does a query or a form hold a secret, this one or any under a usual name?
+    pub fn leak_in(&self, query: &str) -> bool {
+        form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
+            matches!(&*name, "client_secret" | "clientSecret" | "secret" | "password")
+                || value == *self.secret
+        })
+    }
+
+    /// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
+    fn pair(&self) -> String {
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(&self.secret)))
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("id", &self.id)
+            .field("secret", &HIDDEN)
+            .field("scope", &self.scope)
+            .field("auth", &self.auth)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(auth: ClientAuth) -> ClientCredentials {
+        ClientCredentials {
+            id: "a:b".to_owned(),
+            secret: "s ==&==".to_owned(),
+            scope: Some("contact-center-api".to_owned()),
+            auth,
+        }
+    }
+
+    #[test]
+    fn x16_the_secret_travels_form_encoded_in_the_body() {
+        let credentials = credentials(ClientAuth::Body);
+        assert_eq!(
+            credentials.form(),
+            "grant_type=client_credentials&scope=contact-center-api\
+             &client_id=a%3Ab&client_secret=s+%3D%3D%26%3D%3D"
+        );
+        assert_eq!(credentials.authorization(), None);
+    }
+
+    #[test]
+    fn x16_or_form_encoded_in_a_basic_header() {
+        let credentials = credentials(ClientAuth::Basic);
+        assert_eq!(credentials.form(), "grant_type=client_credentials&scope=contact-center-api");
+        let value = credentials.authorization().unwrap();
+        let pair = STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap();
+        assert_eq!(pair, b"a%3Ab:s+%3D%3D%26%3D%3D");
+    }
+
+    #[test]
+    fn x17_neither_debug_nor_a_quoting_server_shows_the_secret() {
+        let body = credentials(ClientAuth::Body);
+        let basic = credentials(ClientAuth::Basic).authorization().unwrap();
+        assert!(!format!("{body:?}").contains("==&=="));
+        for quoted in ["bad s ==&==", &body.form(), &basic, "s%20%3d%3d%26%3d%3d is wrong"] {
+            let shown = body.redact(&format!("not this: {quoted}"));
+            assert!(shown.contains(HIDDEN), "{shown}");
+            assert!(!shown.contains("==&==") && !shown.to_lowercase().contains("%3d"), "{shown}");
+            assert!(!shown.contains(basic.strip_prefix("Basic ").unwrap()), "{shown}");
+        }
+        let other = "the scope a=b&c=%20 is unknown";
+        assert_eq!(body.redact(other), other);
+    }
+
+    #[test]
+    fn x16_a_secret_in_a_query_is_found() {
+        let credentials = credentials(ClientAuth::Body);
+        assert!(credentials.leak_in("clientSecret=x"));
+        assert!(credentials.leak_in("a=1&k=s+%3D%3D%26%3D%3D"));
+        assert!(!credentials.leak_in("tenant=7"));
+    }
+}

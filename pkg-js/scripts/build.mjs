@@ -1,0 +1,95 @@
+// Builds dist/: the WebAssembly, its glue, the code for each runtime, and the types.
+// Needs wasm-pack and the wasm32 target; everything else comes from npm.
+//
+//   node scripts/build.mjs           the package
+//   node scripts/build.mjs --trap    with an engine that can be made to trap, for the tests
+
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+const trap = process.argv.includes('--trap');
+const dist = trap ? 'build/dist-trap' : 'dist';
+const bin = (name) => `node_modules/.bin/${name}`;
+const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+
+// The WebAssembly. `no-modules` glue is one function with all its state inside, so that each call
+// of it is an instance of its own: what another target makes is a module, and there is only one.
+const made = trap ? 'build/wasm-trap' : 'build/wasm';
+run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
+  '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
+run(bin('wasm-opt'), '-O3', '--converge', '--strip-producers', ...features.map((it) => `--enable-${it}`),
+  `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
+const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
+mkdirSync('src/generated', { recursive: true });
+writeFileSync('src/generated/glue.js', `export function glue() {\n${glue}\nreturn Object.assign(wasm_bindgen, {});\n}\n`);
+
+// The code.
+const common = {
+  bundle: true,
+  target: 'es2022',
+  define: { __VERSION__: JSON.stringify(version) },
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+  sourcemap: true,
+  sourcesContent: true,
+  logLevel: 'warning',
+};
+const node = { ...common, platform: 'node' };
+// In CommonJS there is no import.meta; a file knows its own name all the same.
+const cjs = {
+  ...node,
+  format: 'cjs',
+  define: { ...node.define, 'import.meta.url': '__url' },
+  banner: { js: "const __url=require('node:url').pathToFileURL(__filename).href;" },
+};
+const web = { ...common, platform: 'browser', format: 'esm' };
+await Promise.all([
+  build({ ...node, format: 'esm', entryPoints: ['src/node.ts'], outfile: `${dist}/node.js` }),
+  build({ ...cjs, entryPoints: ['src/node.ts'], outfile: `${dist}/node.cjs` }),
+  build({ ...web, entryPoints: ['src/web.ts'], outfile: `${dist}/web.js` }),
+  build({ ...web, entryPoints: ['src/workerd.ts'], outfile: `${dist}/workerd.js`, external: ['./cxone.wasm'] }),
+  ...['axios', 'undici'].flatMap((name) => [
+    build({ ...web, entryPoints: [`src/${name}.ts`], outfile: `${dist}/${name}.js` }),
+    build({ ...cjs, banner: {}, entryPoints: [`src/${name}.ts`], outfile: `${dist}/${name}.cjs` }),
+  ]),
+]);
+// `cxone-client/core` is a window on the same code, so that there is one of everything.
+for (const [file, from] of [['core', 'node'], ['core-web', 'web'], ['core-workerd', 'workerd']]) {
+  writeFileSync(`${dist}/${file}.js`, `export { Engine, init } from './${from}.js';\n`);
+}
+writeFileSync(`${dist}/core.cjs`, `const { Engine, init } = require('./node.cjs');\nmodule.exports = { Engine, init };\n`);
+
+// The types, once for each module system: what a `.d.ts` is decides the package.json beside it.
+if (!trap) {
+  run(bin('tsc'), '-p', '.', '--outDir', `${dist}/types/esm`);
+  cpSync(`${dist}/types/esm`, `${dist}/types/cjs`, { recursive: true });
+  writeFileSync(`${dist}/types/esm/package.json`, '{ "type": "module" }\n');
+  writeFileSync(`${dist}/types/cjs/package.json`, '{ "type": "commonjs" }\n');
+  cpSync('../LICENSE-MIT', 'LICENSE-MIT');
+  cpSync('../LICENSE-APACHE', 'LICENSE-APACHE');
+  report();
+}
+
+/** What it weighs on the wire, and whether that is too much. */
+function report() {
+  const gzip = (file) => gzipSync(readFileSync(`${dist}/${file}`), { level: 9 }).length;
+  const kb = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+  const wasm = gzip('cxone.wasm');
+  const js = gzip('web.js');
+  console.log(`size, gzip: cxone.wasm ${kb(wasm)}, web.js ${kb(js)}, together ${kb(wasm + js)}`);
+  if (wasm + js > 100_000) {
+    console.error('Together they may not be more than 100 kB.');
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,75 @@
+/** Reading bodies, never more of them than is wanted. */
+
+import type { TransportResponse } from './transport.js';
+
+/** How many bytes of a body that nobody wants are read at most, so that its connection is used again. */
+const DRAIN_LIMIT = 64 * 1024;
+
+/** The body is larger than it may be. */
+export class TooLarge extends Error {}
+
+/** All of a body, as text or bytes; throws {@link TooLarge} beyond `max` bytes. */
+export async function readBody(response: TransportResponse, max: number, binary: boolean): Promise<string | Uint8Array> {
+  const announced = length(response);
+  if (announced !== undefined && announced > max) {
+    await cancel(response);
+    throw new TooLarge();
+  }
+  // A length that was announced and is small enough is kept to, if nothing unpacks it.
+  if (announced !== undefined && !response.header('content-encoding')) {
+    return binary ? response.bytes() : response.text();
+  }
+  const bytes = await readUpTo(response, max);
+  if (!bytes) throw new TooLarge();
+  return binary ? bytes : new TextDecoder().decode(bytes);
+}
+
+/** What fits of a body that nobody wants. How that ends matters to nobody. */
+export async function drainBody(response: TransportResponse): Promise<Uint8Array> {
+  const kept: Uint8Array[] = [];
+  try {
+    await readUpTo(response, DRAIN_LIMIT, kept);
+  } catch {
+    // What was read is kept.
+  }
+  return concat(kept);
+}
+
+/** Lets go of a body. */
+export async function cancel(response: TransportResponse): Promise<void> {
+  await response.stream()?.cancel().catch(() => {});
+}
+
+/** All chunks of a body if they are no more than `max` bytes; those that are go into `kept`. */
+async function readUpTo(response: TransportResponse, max: number, kept: Uint8Array[] = []): Promise<Uint8Array | undefined> {
+  const reader = response.stream()?.getReader();
+  if (!reader) return new Uint8Array();
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return concat(kept);
+    const room = max - size;
+    kept.push(value.length > room ? value.subarray(0, room) : value);
+    size += value.length;
+    if (size > max) {
+      await reader.cancel().catch(() => {});
+      return undefined;
+    }
+  }
+}
+
+function length(response: TransportResponse): number | undefined {
+  const value = response.header('content-length');
+  return value && /^\d+$/.test(value) ? Number(value) : undefined;
+}
+
+function concat(chunks: Uint8Array[]): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
+  const all = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}

@@ -1,0 +1,341 @@
+/** The client. */
+
+import { environment, type Environment } from './env.js';
+import { ConfigError, type EngineError } from './errors.js';
+import type { CxoneEventMap } from './events.js';
+import { AUTH, errorOf, Failure, Host, Task, type Failed } from './host.js';
+import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
+import { Pagination, type PaginateOptions } from './paginate.js';
+import { headersOf, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import type { EngineSettings } from './settings.js';
+import { Signals } from './signals.js';
+import { statsOf, type Stats } from './stats.js';
+import { Tokens } from './token.js';
+import { fetchTransport, type Payload, type Transport } from './transport.js';
+import { currentPlatform, init, instance, signalHeaders, type Instance, type WasmSource } from './wasm.js';
+
+declare const __VERSION__: string;
+
+/** The items of {@link CxoneClient.interactions}. */
+const INTERACTIONS = '/api/v2.0/interactions';
+
+/** The largest body that is read into memory by default: 64 MiB. */
+const MAX_BODY = 64 * 1024 * 1024;
+
+/** The settings of a client. Every default is the value we would choose. */
+export interface ClientOptions extends EngineSettings {
+  /** The URL under which the APIs are: `https://YOUR_SUBDOMAIN.api.nicecxone.com`. It may have a path. Required. */
+  baseUrl: string | URL;
+  /** The token endpoint. Default: `oauth2/token` under the base URL. */
+  tokenUrl?: string | URL;
+  /** For the OAuth 2.0 client credentials grant. Without id and secret requests carry no token. */
+  clientId?: string;
+  /** The secret. It is sent to the token endpoint only, and never shown. */
+  clientSecret?: string;
+  /** The OAuth scope to ask for; `null` asks for none. Default `contact-center-api`. */
+  scope?: string | null;
+  /** How id and secret travel: in the form `body` (the default), or as HTTP `basic`. */
+  clientAuth?: 'body' | 'basic';
+  /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family`, or a rule of your own. A refusal pauses its scope only. */
+  scopeBy?: ScopeBy;
+  /** Sent with each request to the base URL's origin. */
+  headers?: HeadersInit;
+  /** Default `cxone-client/VERSION`; browsers send their own. */
+  userAgent?: string;
+  /** Does each request carry an `X-Correlation-ID`? Default true; switch it off where CORS forbids it. */
+  correlationIds?: boolean;
+  /** Are redirects of GET and HEAD on the same origin followed? Default true. */
+  followRedirects?: boolean;
+  /** The largest body in bytes that is read into memory. Default 64 MiB. */
+  maxBody?: number;
+  /** Used in place of the global `fetch`. */
+  fetch?: typeof globalThis.fetch;
+  /** Used in place of any `fetch`: see `cxone-client/undici`. */
+  transport?: Transport;
+  /** The engine's WebAssembly, where the package cannot find it itself. */
+  wasm?: WasmSource;
+}
+
+/** What {@link CxoneClient.fetch} takes: what `fetch` takes, and more. */
+export interface FetchInit extends RequestOptions {
+  /** Default `GET`. */
+  method?: string;
+  /** What `fetch` takes as a body. */
+  body?: Payload | null;
+}
+
+/** How {@link CxoneClient.close} treats what was accepted before. */
+export interface CloseOptions {
+  /** It still runs to its end, waits included (the default); else it fails now as a `ClosedError`. */
+  drain?: boolean;
+}
+
+/**
+ * A client for one tenant of NICE CXone. A request waits for its turn in a queue of three classes,
+ * is sent when the server allows it, and is sent again where that is safe. Its caller sees the
+ * answer, or an error that says what went wrong and when trying again makes sense.
+ */
+export class CxoneClient extends EventTarget {
+  readonly #instance: Instance;
+  readonly #host: Host;
+  readonly #wire: Wire;
+  readonly #defaults: RequestDefaults;
+  readonly #signals = new Signals();
+
+  /**
+   * In Node.js, Deno and Bun. Elsewhere: {@link CxoneClient.create}.
+   * @throws {ConfigError} which names the option that cannot be used.
+   */
+  constructor(options: ClientOptions) {
+    super();
+    if (typeof options !== 'object' || options === null) throw new ConfigError('options', 'give an object');
+    const { redirect, userAgent: mayHaveUserAgent } = currentPlatform();
+    const base = parseUrl('baseUrl', options.baseUrl);
+    if (base.search) throw new ConfigError('baseUrl', 'it cannot have a query');
+    const id = string('clientId', options.clientId);
+    const secret = string('clientSecret', options.clientSecret);
+    if (id && !secret) throw new ConfigError('clientSecret', 'it is empty or missing: set CXONE_CLIENT_SECRET');
+    if (secret && !id) throw new ConfigError('clientId', 'it is empty or missing: set CXONE_CLIENT_ID');
+    const transport = options.transport ?? fetchTransport(redirect, options.fetch);
+    const userAgent = mayHaveUserAgent ? (options.userAgent ?? `cxone-client/${__VERSION__}`) : options.userAgent;
+    const headers = headersOf(options.headers);
+    if (userAgent !== undefined) headers['user-agent'] ??= userAgent;
+
+    this.#instance = instance(options.wasm);
+    const matter = signalHeaders(this.#instance, options.reading?.msHeaders);
+    let tokens: Tokens | undefined;
+    this.#host = new Host(
+      this.#instance,
+      options,
+      this,
+      id && secret
+        ? (host) => {
+            const scope = options.scope === null ? undefined : (options.scope ?? 'contact-center-api');
+            const credentials = new this.#instance.Credentials(id, secret, scope, options.clientAuth === 'basic');
+            const url = options.tokenUrl ? parseUrl('tokenUrl', options.tokenUrl) : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`);
+            return (tokens = new Tokens(host, credentials, url, transport, headers['user-agent'], matter));
+          }
+        : undefined,
+    );
+    this.#defaults = {
+      base,
+      headers,
+      correlationIds: options.correlationIds ?? true,
+      hasCredentials: tokens !== undefined,
+      scopeBy: options.scopeBy ?? 'client',
+    };
+    this.#wire = {
+      host: this.#host,
+      transport,
+      signalHeaders: matter,
+      authorization: (token) => tokens?.authorization(token),
+      tokenTrouble: () => tokens?.trouble ?? {},
+      followRedirects: options.followRedirects ?? true,
+      maxBody: options.maxBody ?? MAX_BODY,
+      statusText: this.#instance.Engine.status_text,
+    };
+  }
+
+  /** As the constructor, in runtimes that load WebAssembly asynchronously: browsers, workers. */
+  static async create(options: ClientOptions): Promise<CxoneClient> {
+    await init(options?.wasm);
+    return new CxoneClient(options);
+  }
+
+  /**
+   * A client from `CXONE_BASE_URL`, `CXONE_CLIENT_ID`, `CXONE_CLIENT_SECRET` (and
+   * `CXONE_TOKEN_URL`): from the environment, else from a `.env` file in the working directory.
+   * Options win over both.
+   */
+  static async fromEnv(options: Partial<ClientOptions> = {}): Promise<CxoneClient> {
+    const env: Environment = await environment();
+    const found: Partial<ClientOptions> = {};
+    for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret'] as const) {
+      if (env[name] !== undefined) found[name] = env[name];
+    }
+    const all = { ...found, ...options };
+    if (all.baseUrl === undefined) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
+    if (!all.clientId) throw new ConfigError('clientId', 'it is missing: set CXONE_CLIENT_ID');
+    if (!all.clientSecret) throw new ConfigError('clientSecret', 'it is missing: set CXONE_CLIENT_SECRET');
+    return CxoneClient.create(all as ClientOptions);
+  }
+
+  /**
+   * Sends a request and reads the whole answer, as often as it takes: throttles, dead tokens and
+   * transient failures are dealt with before the caller sees anything.
+   *
+   * Rejects with a {@link CxoneError} (4xx and 5xx too), or with the signal's own reason.
+   */
+  request<T = any>(config: RequestConfig): Promise<CxoneResponse<T>> {
+    return new Promise((resolve, reject) => {
+      const made = outgoing(config, this.#defaults, this.#instance, false);
+      this.#accept(new WholeTask(this.#wire, made, config.responseType, resolve, reject), config.signal);
+    });
+  }
+
+  /** A `GET`. */
+  get<T = any>(url: string | URL, config: Omit<RequestConfig, 'url' | 'method'> = {}): Promise<CxoneResponse<T>> {
+    return this.request({ ...config, url, method: 'GET' });
+  }
+
+  /** A `HEAD`. */
+  head(url: string | URL, config: Omit<RequestConfig, 'url' | 'method'> = {}): Promise<CxoneResponse> {
+    return this.request({ ...config, url, method: 'HEAD' });
+  }
+
+  /** A `DELETE`. */
+  delete<T = any>(url: string | URL, config: Omit<RequestConfig, 'url' | 'method'> = {}): Promise<CxoneResponse<T>> {
+    return this.request({ ...config, url, method: 'DELETE' });
+  }
+
+  /** A `POST`: sent again only if the server refused it or never saw it, unless it has an `idempotencyKey`. */
+  post<T = any>(url: string | URL, data?: Data, config: Omit<RequestConfig, 'url' | 'method' | 'data'> = {}): Promise<CxoneResponse<T>> {
+    return this.request({ ...config, url, method: 'POST', ...(data === undefined ? {} : { data }) });
+  }
+
+  /** A `PUT`. */
+  put<T = any>(url: string | URL, data?: Data, config: Omit<RequestConfig, 'url' | 'method' | 'data'> = {}): Promise<CxoneResponse<T>> {
+    return this.request({ ...config, url, method: 'PUT', ...(data === undefined ? {} : { data }) });
+  }
+
+  /** A `PATCH`, which is retried as a `post` is. */
+  patch<T = any>(url: string | URL, data?: Data, config: Omit<RequestConfig, 'url' | 'method' | 'data'> = {}): Promise<CxoneResponse<T>> {
+    return this.request({ ...config, url, method: 'PATCH', ...(data === undefined ? {} : { data }) });
+  }
+
+  /**
+   * Like the global `fetch`, through the queue: resolves with a `Response`, for error statuses
+   * too, as soon as its head is there. The slot is free then, and a body that ends early is not
+   * retried.
+   */
+  fetch(input: string | URL | Request, init: FetchInit = {}): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const { body, ...config } = { ...fromRequest(input), ...init };
+      const made = outgoing({ ...config, ...(body == null ? {} : { data: body }) }, this.#defaults, this.#instance, true);
+      this.#accept(new FetchTask(this.#wire, made, resolve, reject), config.signal);
+    });
+  }
+
+  /** The items of all pages, in the style `cursor`, `page_size`, `entities`, `next_page_token`; fetched as they are read. */
+  paginate<T = any>(url: string | URL, options: PaginateOptions = {}): Pagination<T> {
+    return new Pagination<T>(this, this.#instance, url, options);
+  }
+
+  /** All interactions, 100 a page. */
+  interactions<T = any>(options: PaginateOptions = {}): Pagination<T> {
+    return this.paginate<T>(INTERACTIONS, options);
+  }
+
+  /** The access token that requests carry now; fetched if there is none. */
+  accessToken(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      if (!this.#defaults.hasCredentials) throw new ConfigError('clientId', 'this client has no credentials');
+      this.#host.submit(new TokenTask(this.#wire, resolve, reject), 1, 'cxone-client/access-token', AUTH);
+    });
+  }
+
+  /** Holds everything back, or one scope. What is in flight finishes; requests are still accepted; deadlines run. */
+  pause(scope?: string): void {
+    this.#host.pause(scope);
+  }
+
+  /** Ends {@link pause}, and never a wait that the server wants. */
+  resume(scope?: string): void {
+    this.#host.resume(scope);
+  }
+
+  /** Changes how many requests may be in flight at once, 1 to 65 535; those that are stay. */
+  setConcurrency(n: number): void {
+    this.#host.setConcurrency(n);
+  }
+
+  /** What the client is doing, in numbers. */
+  stats(): Stats {
+    return statsOf(this.#host);
+  }
+
+  /** Ends the client; resolves when nothing is in flight any more. A drain can be cut short by another call with `drain: false`. */
+  close({ drain = true }: CloseOptions = {}): Promise<void> {
+    return this.#host.close(drain);
+  }
+
+  /** For `await using`: drains and closes. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #accept(task: WholeTask | FetchTask, signal: AbortSignal | null | undefined): void {
+    signal?.throwIfAborted();
+    this.#host.submit(task, task.outgoing.priority, task.outgoing.scopes, task.outgoing.flags, task.outgoing.timeout, task.outgoing.deadline);
+    if (signal) task.watched = this.#signals.watch(signal, (reason) => task.aborted(reason));
+  }
+}
+
+export interface CxoneClient {
+  addEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
+}
+
+/** Waits for a token as any request does, and sends nothing. */
+class TokenTask extends Task {
+  readonly #wire: Wire;
+  readonly #resolve: (token: string) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(wire: Wire, resolve: (token: string) => void, reject: (error: unknown) => void) {
+    super();
+    this.#wire = wire;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+  send(number: number, token: number): void {
+    this.#resolve(this.#wire.authorization(token)!.slice('Bearer '.length));
+    // Nothing was sent, so nothing is known of the token or of the server.
+    this.#wire.host.cancel(this);
+    this.#wire.host.failed(this, number, Failure.Aborted);
+  }
+  body(): void {}
+  abort(): void {}
+  finish(): void {}
+  fail(failed: Failed): void {
+    const Class = errorOf(failed);
+    this.#reject(new Class(failed.message, this.#wire.tokenTrouble()));
+  }
+  broken(error: EngineError): void {
+    this.#reject(error);
+  }
+}
+
+function fromRequest(input: string | URL | Request): FetchInit & { url: string | URL } {
+  if (!(typeof Request !== 'undefined' && input instanceof Request)) return { url: input as string | URL };
+  const { url, method, headers, signal, body } = input;
+  return { url, method, headers, signal, ...(body === null ? {} : { body }) };
+}
+
+function parseUrl(field: string, value: string | URL | undefined): URL {
+  if (value === undefined || value === '') {
+    throw new ConfigError(field, 'it is missing: https://YOUR_SUBDOMAIN.api.nicecxone.com, or set CXONE_BASE_URL');
+  }
+  let url;
+  try {
+    url = new URL(value);
+  } catch {
+    throw new ConfigError(field, 'it is no absolute URL, like https://YOUR_SUBDOMAIN.api.nicecxone.com');
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw new ConfigError(field, 'its scheme must be https (or http, for a server under test)');
+  }
+  if (url.username || url.password) {
+    throw new ConfigError(field, 'secrets do not belong into a URL: use clientId and clientSecret');
+  }
+  url.hash = '';
+  return url;
+}
+
+function string(field: string, value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'string') throw new ConfigError(field, 'give a text');
+  return value;
+}

@@ -1,0 +1,180 @@
+/** What can go wrong, told so that the caller can do something about it. */
+
+/** Tells the classes of errors apart, also across realms and copies of the package. */
+export type ErrorCode =
+  | 'RATE_LIMITED'
+  | 'AUTH'
+  | 'SERVER'
+  | 'STATUS'
+  | 'TIMEOUT'
+  | 'NETWORK'
+  | 'TOKEN'
+  | 'CLOSED'
+  | 'QUEUE_FULL'
+  | 'DECODE'
+  | 'PAGE'
+  | 'CONFIG'
+  | 'ENGINE';
+
+/** What is known of a request that failed. */
+export interface ErrorDetails {
+  status?: number;
+  statusText?: string;
+  headers?: Headers;
+  data?: unknown;
+  attempts?: number;
+  retryAt?: Date;
+  correlationId?: string;
+  method?: string;
+  url?: string;
+  cause?: unknown;
+}
+
+/**
+ * The base of all errors of this package. `code` tells which it is.
+ *
+ * Printing one shows no header, no body, no query and no secret; `headers` and `data` are there
+ * for whoever asks.
+ */
+export abstract class CxoneError extends Error {
+  abstract readonly code: ErrorCode;
+  /** The status of the last answer; of a {@link TokenError} the token endpoint's. */
+  readonly status?: number;
+  /** The canonical phrase of that status. */
+  readonly statusText?: string;
+  /** How often the request was sent. */
+  readonly attempts!: number;
+  /** The moment before which trying again makes no sense, where it is known. */
+  readonly retryAt?: Date;
+  /** The id that each sending carried as `X-Correlation-ID`. */
+  readonly correlationId?: string;
+  /** The server's own id of the last answer (`x-trace-id`): support asks for it. */
+  readonly traceId?: string;
+  /** The method of the request. */
+  readonly method?: string;
+  /** Where the request went, without the query. */
+  readonly url?: string;
+  /** The header fields of the last answer. */
+  declare readonly headers?: Headers;
+  /** The body of the last answer: parsed if it is JSON, else text; never a token endpoint's. */
+  declare readonly data?: unknown;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const { cause: _, headers, data, ...shown } = details;
+    this.attempts = 0;
+    for (const [name, value] of Object.entries(shown)) {
+      if (value !== undefined) Object.assign(this, { [name]: value });
+    }
+    const traceId = headers?.get('x-trace-id');
+    if (traceId) this.traceId = traceId;
+    Object.defineProperty(this, 'headers', { value: headers, enumerable: false });
+    Object.defineProperty(this, 'data', { value: data, enumerable: false });
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'CxoneError';
+  }
+}
+
+/** The server refuses for longer than this request may wait; see `retryAt`. */
+export class RateLimitedError extends CxoneError {
+  readonly code = 'RATE_LIMITED';
+  override name = 'RateLimitedError';
+}
+
+/** 401 although the token was renewed, or 403. */
+export class AuthError extends CxoneError {
+  readonly code = 'AUTH';
+  override name = 'AuthError';
+}
+
+/** 5xx, and no more attempts are allowed. */
+export class ServerError extends CxoneError {
+  readonly code = 'SERVER';
+  override name = 'ServerError';
+}
+
+/** Any other error status. */
+export class StatusError extends CxoneError {
+  readonly code = 'STATUS';
+  override name = 'StatusError';
+}
+
+/** No answer within the attempt's `timeout`, or the request's `deadline` passed. */
+export class TimeoutError extends CxoneError {
+  readonly code = 'TIMEOUT';
+  override name = 'TimeoutError';
+}
+
+/** No complete answer: DNS, connection, certificate, a truncated or oversized body. */
+export class NetworkError extends CxoneError {
+  readonly code = 'NETWORK';
+  override name = 'NetworkError';
+}
+
+/** No token can be had: `OAuth Token Fetch Failed: …`. */
+export class TokenError extends CxoneError {
+  readonly code = 'TOKEN';
+  override name = 'TokenError';
+}
+
+/** The client was closed. */
+export class ClosedError extends CxoneError {
+  readonly code = 'CLOSED';
+  override name = 'ClosedError';
+  constructor(message = 'Client Closed: it accepts no more requests', details?: ErrorDetails) {
+    super(message, details);
+  }
+}
+
+/** As many requests wait as `queueLimit` allows. */
+export class QueueFullError extends CxoneError {
+  readonly code = 'QUEUE_FULL';
+  override name = 'QueueFullError';
+}
+
+/** The answer says that it is JSON, and is not. `data` is its text. */
+export class DecodeError extends CxoneError {
+  readonly code = 'DECODE';
+  override name = 'DecodeError';
+}
+
+/** A page cannot be used; the run of pages ends here, and not well. */
+export class PageError extends CxoneError {
+  readonly code = 'PAGE';
+  override name = 'PageError';
+}
+
+/** An option, of a client or of a request, that cannot be used. */
+export class ConfigError extends CxoneError {
+  readonly code = 'CONFIG';
+  override name = 'ConfigError';
+  /** The option. */
+  readonly field: string;
+  constructor(field: string, fix: string, details?: ErrorDetails) {
+    super(`invalid \`${field}\`: ${fix}`, details);
+    this.field = field;
+  }
+}
+
+/** The engine has failed, which is a bug: please report it. A new client works. */
+export class EngineError extends CxoneError {
+  readonly code = 'ENGINE';
+  override name = 'EngineError';
+  constructor(cause: unknown) {
+    super('Engine Failure: this is a bug in cxone-client; make a new client to go on', { cause });
+  }
+}
+
+/** The classes of the engine's own errors, by their numbers (`adapters/fetch`, `record.rs`). */
+export const ENGINE_ERRORS = [
+  RateLimitedError,
+  AuthError,
+  ServerError,
+  StatusError,
+  TimeoutError,
+  NetworkError,
+  TokenError,
+  ClosedError,
+] as const;

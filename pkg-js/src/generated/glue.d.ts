@@ -1,0 +1,124 @@
+/** The WebAssembly module's exports, as its Rust source documents them (`adapters/fetch`). */
+export interface WasmEngine {
+  readonly records: number;
+  readonly room: number;
+  drain(): number;
+  text(index: number): string;
+  submit(
+    priority: number,
+    scopes: string | undefined,
+    flags: number,
+    timeout: number | undefined,
+    deadline: number | undefined,
+    now: number,
+  ): number;
+  refusal(): string;
+  cancel(slot: number, generation: number, now: number): void;
+  head(
+    slot: number,
+    generation: number,
+    number: number,
+    status: number,
+    headers: string | undefined,
+    redirect: boolean,
+    now: number,
+    wall: number,
+  ): void;
+  done(slot: number, generation: number, number: number, now: number): void;
+  failed(slot: number, generation: number, number: number, failure: number, now: number): void;
+  token(token: number, lifetime: number | undefined, now: number): void;
+  token_failed(
+    token: number,
+    failure: number,
+    status: number,
+    headers: string | undefined,
+    now: number,
+    wall: number,
+  ): void;
+  timeout(now: number): void;
+  pause(scope: string | undefined, now: number): void;
+  resume(scope: string | undefined, now: number): void;
+  set_concurrency(concurrency: number, now: number): boolean;
+  close(drain: boolean, now: number): void;
+  is_idle(): boolean;
+  stats(): Float64Array;
+  scope_names(): string;
+  free(): void;
+}
+
+export interface WasmCredentials {
+  leak_in(query: string): boolean;
+  form(): string;
+  authorization(): string | undefined;
+  read(generation: number, status: number, body: Uint8Array): number;
+  lifetime(): number | undefined;
+  problem(): string;
+  token(generation: number): string | undefined;
+  free(): void;
+}
+
+export interface WasmPages {
+  readonly items_field: string;
+  readonly next_field: string;
+  request(): string | undefined;
+  answer(
+    status: number,
+    body: number,
+    items: number | undefined,
+    next: string | undefined,
+    other: boolean,
+  ): string | undefined;
+  readonly cursor: string | undefined;
+  readonly done: boolean;
+  readonly pages: number;
+  readonly items: number;
+  readonly seen: string;
+  free(): void;
+}
+
+export interface WasmAlarm {
+  set(ms: number): void;
+  clear(): void;
+  free(): void;
+}
+
+export interface Glue {
+  initSync(source: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
+  Engine: {
+    new (
+      settings: Float64Array,
+      msHeaders: string,
+      scopes: string,
+      seed: number | undefined,
+      now: number,
+    ): WasmEngine;
+    signal_headers(): string;
+    status_text(status: number): string;
+    api_family(path: string): string;
+  };
+  Credentials: new (
+    id: string,
+    secret: string,
+    scope: string | undefined,
+    basic: boolean,
+  ) => WasmCredentials;
+  Pages: new (
+    pageSize: number,
+    cursor: string | undefined,
+    done: boolean,
+    pages: number,
+    items: number,
+    seen: string,
+  ) => WasmPages;
+  Alarm: new (ring: () => void) => WasmAlarm;
+  calculateBackoff(
+    retryAfter: string | undefined,
+    retryCount: number,
+    random: number,
+    wall: number,
+  ): number;
+  trap?(): void;
+}
+
+/** Makes the glue anew: each call is an instance with a state of its own. */
+export function glue(): Glue;

@@ -1,0 +1,441 @@
+/**
+ * Drives the engine: performs what it wants, reports what was seen, and decides nothing.
+ *
+ * No call into the engine ever calls back, so any of it may be called at any time, from within a
+ * listener or a transport too; what it leads to is performed in order by whoever drains at the
+ * moment. Events go out after the drain.
+ */
+
+import { ClosedError, ConfigError, CxoneError, ENGINE_ERRORS, QueueFullError, type EngineError } from './errors.js';
+import { eventOf, type Notice } from './events.js';
+import type { WasmAlarm, WasmEngine } from './generated/glue.js';
+import { encodeSettings, settingError, type EngineSettings } from './settings.js';
+import { trapped, type Instance } from './wasm.js';
+
+/** Kinds of records, and the numbers before the first (`adapters/fetch`, `record.rs`). */
+const enum Kind {
+  Send = 1,
+  Body = 2,
+  Abort = 3,
+  FetchToken = 4,
+  AbortToken = 5,
+  Finish = 6,
+  Fail = 7,
+  Notice = 8,
+}
+const HEADER = 2;
+
+/** What to do with the body of an answer. */
+export const enum Verdict {
+  Read = 0,
+  Stream = 1,
+  Drain = 2,
+  Follow = 3,
+}
+
+/** How an attempt failed (`adapters/fetch`, `Engine::failed`). */
+export const enum Failure {
+  Unsent = 0,
+  Unsendable = 1,
+  Reset = 2,
+  Truncated = 3,
+  TooLarge = 4,
+  Aborted = 5,
+}
+
+/** The end of a request that did not end well. */
+export interface Failed {
+  /** An index into {@link ENGINE_ERRORS}. */
+  kind: number;
+  /** 0 for none. */
+  status: number;
+  retryAt: Date | undefined;
+  message: string;
+}
+
+/** Flags of a request. */
+export const AUTH = 1;
+export const STREAM = 2;
+export const REPLAY_IF_UNPROCESSED = 4;
+export const REPLAY_NEVER = 8;
+
+/** What the host keeps of one request, and what it has to do for it. */
+export abstract class Task {
+  slot = 0;
+  generation = 0;
+  /** The attempt in flight; 0 for none. */
+  flying = 0;
+  /** Its end was told, or it was cancelled. */
+  ended = false;
+
+  /** Start this attempt, with the token of that generation (0 for none). Must not throw. */
+  abstract send(number: number, token: number): void;
+  /** What to do with the body of the answer. */
+  abstract body(number: number, verdict: Verdict): void;
+  /** End this attempt. */
+  abstract abort(number: number): void;
+  /** It ended well. */
+  abstract finish(): void;
+  /** It did not. */
+  abstract fail(failed: Failed): void;
+  /** The engine itself has failed. */
+  abstract broken(error: EngineError): void;
+  /** The id that it is known by in logs. */
+  get correlationId(): string | undefined {
+    return undefined;
+  }
+}
+
+/** How a host fetches tokens. */
+export interface TokenSource {
+  fetch(generation: number): void;
+  abort(generation: number): void;
+}
+
+export class Host {
+  readonly instance: Instance;
+  readonly #engine: WasmEngine;
+  readonly #target: EventTarget | undefined;
+  readonly #tokens: TokenSource | undefined;
+  #tasks: (Task | undefined)[] = [];
+  #view: Float64Array;
+  readonly #offset: number;
+  readonly #room: number;
+  #draining = false;
+  #deadline = Infinity;
+  #alarm: WasmAlarm | undefined;
+  #armed = Infinity;
+  #events: CustomEvent[] = [];
+  #closing: (() => void)[] | undefined;
+  #closed = false;
+  #broken: EngineError | undefined;
+  #lastStats: [Float64Array, string] | undefined;
+
+  constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
+    this.instance = instance;
+    this.#target = target;
+    try {
+      this.#engine = new instance.Engine(...encodeSettings(settings), now());
+    } catch (error) {
+      throw settingError(error);
+    }
+    this.#offset = this.#engine.records;
+    this.#room = this.#engine.room;
+    this.#view = this.#records();
+    this.#tokens = tokens?.(this);
+    instance.onTrap.add(new WeakRef(this));
+  }
+
+  /** Puts a task into the queue. Throws if it is not accepted. */
+  submit(task: Task, priority: number, scopes: string | undefined, flags: number, timeout?: number, deadline?: number): void {
+    if (this.#closed) throw this.#broken ?? new ClosedError();
+    let id;
+    try {
+      id = this.#engine.submit(priority, scopes, flags, timeout, deadline, now());
+    } catch (error) {
+      throw trapped(this.instance, error);
+    }
+    if (id < 0) throw this.#refused(id);
+    task.slot = id >>> 0;
+    task.generation = (id - task.slot) / 2 ** 32;
+    this.#tasks[task.slot] = task;
+    this.#drain();
+  }
+
+  /** Gives up a task: nothing more is told of it. */
+  cancel(task: Task): void {
+    if (task.ended) return;
+    this.#end(task);
+    this.#do(() => this.#engine.cancel(task.slot, task.generation, now()));
+  }
+
+  /** The head of an answer to the task's attempt arrived. */
+  head(task: Task, number: number, status: number, headers: string | undefined, redirect: boolean): void {
+    if (this.#closed) return;
+    try {
+      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), Date.now());
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
+  }
+
+  /** The attempt is over: its body was read, or drained. */
+  done(task: Task, number: number): void {
+    this.#over(task, number);
+    this.#do(() => this.#engine.done(task.slot, task.generation, number, now()));
+  }
+
+  /** The attempt is over without a complete answer. */
+  failed(task: Task, number: number, failure: Failure): void {
+    this.#over(task, number);
+    this.#do(() => this.#engine.failed(task.slot, task.generation, number, failure, now()));
+  }
+
+  /** An answer to a task that streams is handed over as it is: one call for its whole end. */
+  settled(task: Task, number: number, status: number, headers: string | undefined): void {
+    task.flying = 0;
+    if (task.ended) this.#forget(task);
+    this.head(task, number, status, headers, false);
+  }
+
+  token(generation: number, lifetime: number | undefined): void {
+    this.#do(() => this.#engine.token(generation, lifetime, now()));
+  }
+
+  tokenFailed(generation: number, failure: number, status: number, headers: string): void {
+    this.#do(() => this.#engine.token_failed(generation, failure, status, headers, now(), Date.now()));
+  }
+
+  pause(scope: string | undefined): void {
+    this.#do(() => this.#engine.pause(scope, now()));
+  }
+
+  resume(scope: string | undefined): void {
+    this.#do(() => this.#engine.resume(scope, now()));
+  }
+
+  setConcurrency(concurrency: number): void {
+    let accepted = Number.isInteger(concurrency) && concurrency >= 0;
+    this.#do(() => (accepted &&= this.#engine.set_concurrency(concurrency, now())));
+    if (!accepted) throw new ConfigError('concurrency', 'choose 1 to 65535');
+  }
+
+  /** Ends the host; resolves when nothing is in flight any more. */
+  close(drain: boolean): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      (this.#closing ??= []).push(resolve);
+      this.#do(() => this.#engine.close(drain, now()));
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#closed || this.#closing !== undefined;
+  }
+
+  /** Numbers and names as the engine's `stats` and `scope_names` give them. */
+  stats(): [Float64Array, string] {
+    return this.#lastStats ?? this.#currentStats();
+  }
+
+  /** The instance has trapped: all that waits is told. */
+  trapped(cause: EngineError): void {
+    if (this.#closed) return;
+    this.#broken = cause;
+    try {
+      this.#alarm?.clear();
+    } catch {
+      // It was the instance's; what it leaves is one timer that finds a closed host.
+    }
+    const tasks = this.#tasks;
+    this.#shut([new Float64Array(11), '']);
+    for (const task of tasks) {
+      if (!task) continue;
+      if (task.flying) task.abort(task.flying);
+      if (!task.ended) task.broken(cause);
+    }
+  }
+
+  #currentStats(): [Float64Array, string] {
+    return [this.#engine.stats(), this.#engine.scope_names()];
+  }
+
+  #do(command: () => void): void {
+    if (this.#closed) return;
+    try {
+      command();
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
+  }
+
+  #drain(): void {
+    if (this.#draining || this.#closed) return;
+    this.#draining = true;
+    try {
+      for (;;) {
+        const length = this.#engine.drain();
+        const view = this.#records();
+        this.#deadline = view[0]!;
+        if (length <= HEADER) break;
+        this.#perform(view, length);
+        if (this.#closed) return; // trapped
+      }
+      this.#arm();
+      if (this.#closing && this.#engine.is_idle()) this.#shut(this.#currentStats());
+    } catch (error) {
+      trapped(this.instance, error);
+    } finally {
+      this.#draining = false;
+    }
+    this.#tell();
+  }
+
+  #perform(view: Float64Array, length: number): void {
+    for (let at = HEADER; at < length; ) {
+      // What is performed may make the memory grow, which takes the view away.
+      if (view.byteLength === 0) view = this.#records();
+      const [kind, slot, generation] = [view[at]!, view[at + 1]!, view[at + 2]!];
+      switch (kind) {
+        case Kind.Send: {
+          const task = this.#find(slot, generation);
+          const [number, token] = [view[at + 3]!, view[at + 4]!];
+          at += 5;
+          if (!task) break; // not reached: a task goes only when its attempt is over
+          task.flying = number;
+          task.send(number, token);
+          break;
+        }
+        case Kind.Body: {
+          const [number, verdict] = [view[at + 3]!, view[at + 4]!];
+          at += 5;
+          this.#find(slot, generation)?.body(number, verdict);
+          break;
+        }
+        case Kind.Abort: {
+          const number = view[at + 3]!;
+          at += 4;
+          this.#find(slot, generation)?.abort(number);
+          break;
+        }
+        case Kind.FetchToken:
+          at += 2;
+          this.#tokens?.fetch(slot);
+          break;
+        case Kind.AbortToken:
+          at += 2;
+          this.#tokens?.abort(slot);
+          break;
+        case Kind.Finish: {
+          at += 3;
+          const task = this.#find(slot, generation);
+          if (!task) break;
+          this.#end(task);
+          task.finish();
+          break;
+        }
+        case Kind.Fail: {
+          const task = this.#find(slot, generation);
+          const [error, status, retryAt, message] = [view[at + 3]!, view[at + 4]!, view[at + 5]!, view[at + 6]!];
+          at += 7;
+          if (!task) break;
+          this.#end(task);
+          task.fail({
+            kind: error,
+            status,
+            retryAt: Number.isNaN(retryAt) ? undefined : new Date(Date.now() + Math.max(0, Math.ceil(retryAt - now()))),
+            message: this.#engine.text(message),
+          });
+          break;
+        }
+        default:
+          this.#notice(view, at + 1);
+          at += 10;
+      }
+    }
+  }
+
+  #notice(view: Float64Array, at: number): void {
+    if (!this.#target) return;
+    const [kind, slot, generation, wait, until, count, status, scope, message] = view.subarray(at, at + 9);
+    const notice: Notice = {
+      kind: kind!,
+      wait: wait!,
+      until: until!,
+      count: count!,
+      status: status!,
+      scope: Number.isNaN(scope) ? '' : this.#engine.text(scope!),
+      message: this.#engine.text(message!),
+      correlationId: this.#find(slot!, generation!)?.correlationId,
+    };
+    this.#events.push(eventOf(notice, now()));
+  }
+
+  /** Tells what was seen, after everything was done. A listener may do anything. */
+  #tell(): void {
+    while (this.#events.length > 0 && !this.#draining) {
+      const events = this.#events;
+      this.#events = [];
+      for (const event of events) this.#target?.dispatchEvent(event);
+    }
+  }
+
+  #find(slot: number, generation: number): Task | undefined {
+    const task = this.#tasks[slot];
+    return task?.generation === generation ? task : undefined;
+  }
+
+  #end(task: Task): void {
+    task.ended = true;
+    if (!task.flying) this.#forget(task);
+  }
+
+  #over(task: Task, number: number): void {
+    if (task.flying !== number) return;
+    task.flying = 0;
+    if (task.ended) this.#forget(task);
+  }
+
+  #forget(task: Task): void {
+    if (this.#tasks[task.slot] === task) this.#tasks[task.slot] = undefined;
+  }
+
+  #refused(id: number): CxoneError {
+    const message = this.#engine.refusal();
+    if (id === -1) return new QueueFullError(message.replace('queue_limit', '`queueLimit`'));
+    if (id === -2) return new ClosedError(message);
+    return new ConfigError('scope', message.replace(/^.*?: /, ''));
+  }
+
+  /** Sees to it that the alarm rings at the deadline, or before it. It is set anew only if it
+   * would ring too late: most deadlines are never reached. */
+  #arm(): void {
+    const deadline = this.#deadline;
+    if (deadline === Infinity) {
+      if (this.#armed !== Infinity) this.#alarm?.clear();
+      this.#armed = Infinity;
+    } else if (deadline < this.#armed) {
+      this.#alarm ??= new this.instance.Alarm(() => this.#ring());
+      this.#alarm.set(Math.max(0, deadline - now()));
+      this.#armed = deadline;
+    }
+  }
+
+  #ring(): void {
+    this.#armed = Infinity;
+    this.#do(() => this.#engine.timeout(now()));
+  }
+
+  #records(): Float64Array {
+    if (!this.#view?.byteLength) {
+      this.#view = new Float64Array(this.instance.memory.buffer, this.#offset, this.#room);
+    }
+    return this.#view;
+  }
+
+  /** Lets go of everything. */
+  #shut(stats: [Float64Array, string]): void {
+    this.#closed = true;
+    this.#lastStats = stats;
+    this.#tasks = [];
+    if (!this.#broken) {
+      this.#alarm?.free();
+      this.#engine.free();
+    }
+    for (const resolve of this.#closing ?? []) resolve();
+  }
+}
+
+/** The error that a failed request ends with. */
+export function errorOf(failed: Failed): (typeof ENGINE_ERRORS)[number] {
+  return ENGINE_ERRORS[failed.kind]!;
+}
+
+/** Milliseconds on the clock that the engine counts by. */
+export function now(): number {
+  return performance.now();
+}

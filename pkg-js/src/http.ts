@@ -1,0 +1,365 @@
+/** One request from its acceptance to its end, and each sending of it. */
+
+import { cancel, drainBody, readBody, TooLarge } from './body.js';
+import { DecodeError, type EngineError, type ErrorDetails } from './errors.js';
+import { errorOf, Failure, Task, Verdict, type Failed, type Host } from './host.js';
+import { payload, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
+import { isStream, type Payload, type Transport, type TransportResponse } from './transport.js';
+
+/** What requests need of their client. */
+export interface Wire {
+  host: Host;
+  transport: Transport;
+  /** The fields that say something about waiting, in lower case. */
+  signalHeaders: string[];
+  /** The value for `Authorization`, of that token. */
+  authorization(token: number): string | undefined;
+  /** The last token fetch that failed: the cause of what failed for want of a token. */
+  tokenTrouble(): ErrorDetails;
+  followRedirects: boolean;
+  maxBody: number;
+  statusText(status: number): string;
+}
+
+/** The answer to a request, its body read. */
+export interface CxoneResponse<T = any> {
+  status: number;
+  statusText: string;
+  headers: Headers;
+  /** The body: parsed if it is JSON; text, bytes or a Blob as `responseType` has it; `null` if it is empty. */
+  data: T;
+  /** Where it came from. */
+  url: string;
+  /** How often the request was sent. */
+  attempts: number;
+  /** The id that each sending carried. */
+  correlationId?: string;
+  /** The server's own id of the answer (`x-trace-id`). */
+  traceId?: string;
+}
+
+/** The codes of Node.js and undici for what never left, and for what can never be sent. */
+const UNSENT = /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused)/;
+const UNSENDABLE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_TLS_CERT|ERR_INVALID_|UND_ERR_INVALID_ARG|ERR_SSL_WRONG)/;
+
+/** The codes of an error and its causes. */
+function* codes(error: unknown): Generator<string> {
+  for (let depth = 0; depth < 8 && typeof error === 'object' && error !== null; depth++) {
+    const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: unknown };
+    if (typeof code === 'string') yield code;
+    error = cause ?? (Array.isArray(errors) ? errors[0] : undefined);
+  }
+}
+
+/** How a sending without an answer failed. */
+export function classify(error: unknown): Failure {
+  const found = [...codes(error)];
+  if (found.some((code) => UNSENDABLE.test(code))) return Failure.Unsendable;
+  if (found.some((code) => UNSENT.test(code))) return Failure.Unsent;
+  return Failure.Reset;
+}
+
+/** The fields that matter, names and values in turn, one a line; `undefined` if there is none but a date. */
+export function signalsOf(response: TransportResponse, names: string[]): string | undefined {
+  let found = '';
+  let said = false;
+  for (const name of names) {
+    const value = response.header(name);
+    if (value === null) continue;
+    found += `${found && '\n'}${name}\n${value.replace(/[\r\n]+/g, ' ')}`;
+    said ||= name !== 'date';
+  }
+  return said ? found : undefined;
+}
+
+/** What was last seen of an answer. */
+interface Answer {
+  response: TransportResponse;
+  body: string | Uint8Array | undefined;
+}
+
+abstract class HttpTask extends Task {
+  protected readonly wire: Wire;
+  readonly outgoing: Outgoing;
+  protected readonly reject: (reason: unknown) => void;
+  protected attempts = 0;
+  protected last: Answer | undefined;
+  #flight: { number: number; controller: AbortController; response?: TransportResponse } | undefined;
+  #elsewhere: URL | undefined;
+  #sent = false;
+  #cause: unknown;
+  /** Ends the watch of the caller's signal. */
+  protected unwatch: (() => void) | undefined;
+
+  constructor(wire: Wire, outgoing: Outgoing, reject: (reason: unknown) => void) {
+    super();
+    this.wire = wire;
+    this.outgoing = outgoing;
+    this.reject = reject;
+  }
+
+  override get correlationId(): string | undefined {
+    return this.outgoing.correlationId;
+  }
+
+  set watched(unwatch: () => void) {
+    if (this.ended) unwatch();
+    else this.unwatch = unwatch;
+  }
+
+  /** The caller's signal has fired. */
+  aborted(reason: unknown): void {
+    if (this.ended) {
+      // Handed over, and perhaps still being read.
+      this.#flight?.controller.abort(reason);
+      return;
+    }
+    this.wire.host.cancel(this);
+    this.reject(reason);
+  }
+
+  send(number: number, token: number): void {
+    const controller = new AbortController();
+    const flight = { number, controller };
+    this.#flight = flight;
+    this.attempts = number;
+    this.#cause = undefined;
+    const { data } = this.outgoing;
+    const sending =
+      typeof data === 'function' ? payloadOf(data).then((body) => this.#transmit(body, token, controller.signal)) : this.#transmit(payload(data), token, controller.signal);
+    sending.then(
+      (response) => this.#answered(flight, response),
+      (error: unknown) => this.#broke(flight, classify(error), error),
+    );
+  }
+
+  abort(number: number): void {
+    if (this.#flight?.number === number) this.#flight.controller.abort();
+  }
+
+  body(number: number, verdict: Verdict): void {
+    const flight = this.#flight;
+    if (flight?.number !== number || !flight.response) return;
+    if (verdict === Verdict.Stream) {
+      this.flying = 0;
+      return;
+    }
+    if (verdict === Verdict.Follow) this.#elsewhere = this.#redirect(flight.response);
+    const answer: Answer = { response: flight.response, body: undefined };
+    this.last = answer;
+    const reading =
+      verdict === Verdict.Read
+        ? readBody(flight.response, this.wire.maxBody, this.isBinary(flight.response.status))
+        : drainBody(flight.response);
+    reading.then(
+      (body) => {
+        answer.body = body;
+        this.#flight = undefined;
+        this.wire.host.done(this, number);
+      },
+      (error: unknown) => this.#broke(flight, error instanceof TooLarge ? Failure.TooLarge : Failure.Truncated, error),
+    );
+  }
+
+  fail(failed: Failed): void {
+    this.unwatch?.();
+    this.rejectWith(failed);
+  }
+
+  broken(error: EngineError): void {
+    this.ended = true;
+    this.unwatch?.();
+    this.reject(error);
+  }
+
+  /** Is the body wanted as bytes? */
+  protected abstract isBinary(status: number): boolean;
+
+  /** The answer that is handed over unread. */
+  protected get unread(): TransportResponse | undefined {
+    return this.#flight?.response;
+  }
+
+  protected rejectWith(failed: Failed): void {
+    const details = this.about();
+    if (failed.retryAt) details.retryAt = failed.retryAt;
+    const Class = errorOf(failed);
+    if (failed.kind === 6) {
+      const trouble = this.wire.tokenTrouble();
+      this.reject(new Class(failed.message, { ...details, ...trouble }));
+      return;
+    }
+    if (this.last) {
+      const { response, body } = this.last;
+      details.status = response.status;
+      details.statusText = this.wire.statusText(response.status);
+      details.headers = response.headers();
+      details.data = dataOf(response, body);
+    }
+    if (this.#cause !== undefined) details.cause = this.#cause;
+    this.reject(new Class(failed.message.replace('max_body', '`maxBody`'), details));
+  }
+
+  /** Which request an error is about. */
+  protected about(): ErrorDetails {
+    const { method, url, correlationId } = this.outgoing;
+    const details: ErrorDetails = { method, url: shown(url), attempts: this.attempts };
+    if (correlationId !== undefined) details.correlationId = correlationId;
+    return details;
+  }
+
+  #transmit(body: Payload | undefined, token: number, signal: AbortSignal): Promise<TransportResponse> {
+    const { method, url } = this.outgoing;
+    let { headers } = this.outgoing;
+    if (token !== 0) headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
+    if (isStream(body)) {
+      if (this.#sent) return Promise.reject(new TypeError('a stream can be sent only once'));
+      this.#sent = true;
+    }
+    try {
+      return this.wire.transport.send({ method, url: (this.#elsewhere ?? url).href, headers, body, signal });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #answered(flight: { number: number; controller: AbortController; response?: TransportResponse }, response: TransportResponse): void {
+    flight.response = response;
+    const { host, signalHeaders, followRedirects } = this.wire;
+    const follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.#redirect(response) !== undefined;
+    host.head(this, flight.number, response.status, signalsOf(response, signalHeaders), follow);
+    // Nobody wants it any more: its transport has to end before its slot is free.
+    if (flight.controller.signal.aborted && this.flying === flight.number) {
+      void cancel(response).then(() => this.#broke(flight, Failure.Aborted, undefined));
+    }
+  }
+
+  #broke(flight: { number: number; controller: AbortController }, failure: Failure, cause: unknown): void {
+    if (this.flying !== flight.number) return;
+    if (flight.controller.signal.aborted) failure = Failure.Aborted;
+    else if (!(cause instanceof TooLarge)) this.#cause = cause;
+    this.#flight = undefined;
+    this.wire.host.failed(this, flight.number, failure);
+  }
+
+  /** Where an answer redirects to, if it may be followed: the same origin. */
+  #redirect(response: TransportResponse): URL | undefined {
+    const location = response.header('location');
+    if (!location || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
+    const here = this.#elsewhere ?? this.outgoing.url;
+    try {
+      const there = new URL(location, here);
+      return there.origin === here.origin && !there.username && !there.password ? there : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A request whose caller gets the body read. */
+export class WholeTask extends HttpTask {
+  readonly #resolve: (response: CxoneResponse) => void;
+  readonly #type: NonNullable<RequestConfig['responseType']>;
+
+  constructor(
+    wire: Wire,
+    outgoing: Outgoing,
+    type: RequestConfig['responseType'],
+    resolve: (response: CxoneResponse) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    super(wire, outgoing, reject);
+    this.#resolve = resolve;
+    this.#type = type ?? 'json';
+  }
+
+  finish(): void {
+    this.unwatch?.();
+    const { response, body } = this.last!;
+    const headers = response.headers();
+    let data: unknown = body;
+    try {
+      if (this.#type === 'json') data = dataOf(response, body, true);
+      else if (this.#type === 'arraybuffer') data = toBuffer(body as Uint8Array);
+      else if (this.#type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
+    } catch (cause) {
+      const details = { ...this.about(), status: response.status, headers, data: body, cause };
+      this.reject(new DecodeError('Invalid Answer: its body says that it is JSON, and is not', details));
+      return;
+    }
+    const { correlationId } = this.outgoing;
+    const traceId = headers.get('x-trace-id');
+    this.#resolve({
+      status: response.status,
+      statusText: this.wire.statusText(response.status),
+      headers,
+      data,
+      url: response.url || this.outgoing.url.href,
+      attempts: this.attempts,
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(traceId === null ? {} : { traceId }),
+    });
+  }
+
+  protected isBinary(status: number): boolean {
+    return status < 400 && (this.#type === 'arraybuffer' || this.#type === 'blob');
+  }
+}
+
+/** A request whose caller gets a `Response`, as from `fetch`. */
+export class FetchTask extends HttpTask {
+  readonly #resolve: (response: Response) => void;
+
+  constructor(wire: Wire, outgoing: Outgoing, resolve: (response: Response) => void, reject: (reason: unknown) => void) {
+    super(wire, outgoing, reject);
+    this.#resolve = resolve;
+  }
+
+  finish(): void {
+    const response = this.unread!.response();
+    // An abort still ends the body, for as long as there is somebody to read it.
+    if (this.unwatch) unread.register(response, this.unwatch);
+    this.#resolve(response);
+  }
+
+  protected isBinary(): boolean {
+    return true;
+  }
+
+  /** An answer with an error status is an answer, to who calls `fetch`. */
+  protected override rejectWith(failed: Failed): void {
+    const last = failed.status !== 0 && failed.kind <= 3 ? this.last : undefined;
+    if (last?.response.status !== failed.status) {
+      super.rejectWith(failed);
+      return;
+    }
+    const { response, body } = last;
+    const init = { status: response.status, statusText: this.wire.statusText(response.status), headers: response.headers() };
+    const made = new Response(body === undefined ? null : toBuffer(body as Uint8Array), init);
+    Object.defineProperty(made, 'url', { value: response.url || this.outgoing.url.href });
+    this.#resolve(made);
+  }
+}
+
+/** Watches of signals, to be ended when the answers that they are for are gone. */
+const unread = new FinalizationRegistry<() => void>((unwatch) => unwatch());
+
+/** What a body is as data: JSON if it says so, else text; `null` if it is empty. */
+function dataOf(response: TransportResponse, body: string | Uint8Array | undefined, strict = false): unknown {
+  const text = body instanceof Uint8Array ? new TextDecoder().decode(body) : body;
+  if (!text) return text === undefined && !strict ? undefined : null;
+  if (!/^[^;]*[/+]json\b/i.test(response.header('content-type') ?? '')) return text;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (strict) throw error;
+    return text;
+  }
+}
+
+function toBuffer(bytes: Uint8Array | string): ArrayBuffer {
+  const all = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
+  const { buffer, byteOffset, byteLength } = all;
+  return (byteLength === buffer.byteLength ? buffer : buffer.slice(byteOffset, byteOffset + byteLength)) as ArrayBuffer;
+}
+

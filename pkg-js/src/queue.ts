@@ -1,0 +1,236 @@
+/** A queue of plain functions, on the same engine: no network, no token, no time limit. */
+
+import type { EngineError } from './errors.js';
+import { errorOf, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
+import { priorityOf, scopesOf, type Priority } from './request.js';
+import type { EngineSettings } from './settings.js';
+import { Signals } from './signals.js';
+import { instance, signalHeaders } from './wasm.js';
+
+/** The settings of a queue. */
+export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'scopes' | 'seed'> {
+  /** Functions that run at once. Default 5. */
+  concurrency?: number;
+  /**
+   * Runs a function again whose result or error looks like the answer of an HTTP server (a
+   * `status` or `response.status`, with `headers`) and says that trying again helps: a throttle
+   * pauses the queue as it pauses a client. Default false.
+   */
+  retry?: boolean;
+}
+
+/** What is added to a queue. */
+export interface QueueEntry<T> {
+  /** Called when it is its turn. */
+  requestFn: () => T | PromiseLike<T>;
+  /** Its class. Default NORMAL. */
+  priority?: Priority;
+  /** Takes it out of the queue, with the signal's own `reason`; what runs already is not waited for. */
+  signal?: AbortSignal | null;
+  /** The scope whose limit it consumes, or up to four, narrowest first. */
+  scope?: string | readonly string[];
+}
+
+/**
+ * Runs functions by priority, so many at once: HIGH before NORMAL before LOW, first come first
+ * served within one, and none starves.
+ */
+export class PriorityRequestQueue {
+  readonly #host: Host;
+  readonly #headers: string[] | undefined;
+  readonly #signals = new Signals();
+  #idle: (() => void)[] = [];
+  #entries = 0;
+
+  constructor(options: number | QueueOptions = {}) {
+    const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
+    const it = instance();
+    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity });
+    if (retry) this.#headers = signalHeaders(it, rest.reading?.msHeaders);
+  }
+
+  /** Runs a function when it is its turn; settles as it does. */
+  add<T>(entry: QueueEntry<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const { requestFn, signal } = entry;
+      if (typeof requestFn !== 'function') throw new TypeError('requestFn: give a function');
+      signal?.throwIfAborted();
+      const job = new Job(this, this.#host, this.#headers, requestFn, resolve as (value: unknown) => void, reject);
+      const scope = entry.scope === undefined ? undefined : scopesOf(entry.scope);
+      this.#entries += 1;
+      try {
+        this.#host.submit(job, entry.priority === undefined ? 2 : priorityOf(entry.priority), scope, this.#headers ? STREAM : STREAM | REPLAY_NEVER);
+      } catch (error) {
+        this.left();
+        throw error;
+      }
+      if (signal) job.watched = this.#signals.watch(signal, (reason) => job.aborted(reason));
+    });
+  }
+
+  /** Starts nothing more until {@link resume}; what runs, runs on. */
+  pause(): void {
+    this.#host.pause(undefined);
+  }
+
+  /** Ends {@link pause}. */
+  resume(): void {
+    this.#host.resume(undefined);
+  }
+
+  /** Functions that wait for their turn. */
+  get size(): number {
+    const [numbers] = this.#host.stats();
+    return numbers[0]! + numbers[1]! + numbers[2]! + numbers[3]!;
+  }
+
+  /** Functions that run. */
+  get pending(): number {
+    return this.#host.stats()[0][4]!;
+  }
+
+  /** Changes how many may run at once, 1 to 65 535. */
+  setConcurrency(n: number): void {
+    this.#host.setConcurrency(n);
+  }
+
+  /** Resolves when nothing waits or runs. */
+  onIdle(): Promise<void> {
+    return this.#entries === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Accepts no more; resolves when all that was accepted has ended. Without `drain` what waits fails now as a `ClosedError`. */
+  close({ drain = true }: { drain?: boolean } = {}): Promise<void> {
+    return this.#host.close(drain);
+  }
+
+  /** @internal */
+  left(): void {
+    this.#entries -= 1;
+    if (this.#entries > 0) return;
+    const idle = this.#idle;
+    if (idle.length === 0) return;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}
+
+class Job extends Task {
+  readonly #queue: PriorityRequestQueue;
+  readonly #host: Host;
+  readonly #headers: string[] | undefined;
+  readonly #run: () => unknown;
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (reason: unknown) => void;
+  #succeeded = false;
+  #outcome: unknown;
+  #unwatch: (() => void) | undefined;
+
+  constructor(
+    queue: PriorityRequestQueue,
+    host: Host,
+    headers: string[] | undefined,
+    run: () => unknown,
+    resolve: (value: unknown) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    super();
+    this.#queue = queue;
+    this.#host = host;
+    this.#headers = headers;
+    this.#run = run;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  set watched(unwatch: () => void) {
+    if (this.ended) unwatch();
+    else this.#unwatch = unwatch;
+  }
+
+  aborted(reason: unknown): void {
+    if (this.ended) return;
+    this.#host.cancel(this);
+    this.#reject(reason);
+    this.#queue.left();
+  }
+
+  send(number: number): void {
+    let result;
+    try {
+      result = this.#run();
+    } catch (error) {
+      this.#settled(number, false, error);
+      return;
+    }
+    if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
+      (result as PromiseLike<unknown>).then(
+        (value) => this.#settled(number, true, value),
+        (error: unknown) => this.#settled(number, false, error),
+      );
+    } else {
+      this.#settled(number, true, result);
+    }
+  }
+
+  body(number: number, verdict: Verdict): void {
+    if (verdict !== Verdict.Stream) this.#host.done(this, number);
+  }
+
+  abort(): void {}
+
+  finish(): void {
+    this.#unwatch?.();
+    if (this.#succeeded) this.#resolve(this.#outcome);
+    else this.#reject(this.#outcome);
+    this.#queue.left();
+  }
+
+  fail(failed: Failed): void {
+    this.#unwatch?.();
+    if (this.#outcome === undefined) {
+      const Class = errorOf(failed);
+      this.#reject(new Class(failed.message, failed.retryAt ? { retryAt: failed.retryAt } : {}));
+    } else if (this.#succeeded) {
+      this.#resolve(this.#outcome);
+    } else {
+      this.#reject(this.#outcome);
+    }
+    this.#queue.left();
+  }
+
+  broken(error: EngineError): void {
+    this.ended = true;
+    this.#unwatch?.();
+    this.#reject(error);
+    this.#queue.left();
+  }
+
+  #settled(number: number, succeeded: boolean, outcome: unknown): void {
+    if (this.flying !== number) return;
+    this.#succeeded = succeeded;
+    this.#outcome = outcome;
+    if (this.#headers === undefined) {
+      this.#host.settled(this, number, 200, undefined);
+      return;
+    }
+    const { status, headers } = answerIn(outcome, this.#headers);
+    if (status < 400) this.#host.settled(this, number, 200, headers);
+    else this.#host.head(this, number, status, headers, false);
+  }
+}
+
+/** What of an outcome is the answer of a server: its status, and the fields that matter. */
+function answerIn(outcome: unknown, names: string[]): { status: number; headers: string | undefined } {
+  type Answer = { status?: unknown; headers?: unknown };
+  const own = outcome as (Answer & { response?: Answer }) | null | undefined;
+  const answer = typeof own?.response === 'object' && own.response !== null ? own.response : own;
+  const status = typeof answer?.status === 'number' && answer.status >= 100 && answer.status <= 999 ? answer.status : 200;
+  const headers = answer?.headers as Record<string, unknown> | { get(name: string): unknown } | undefined;
+  const get = (name: string) => (typeof headers?.get === 'function' ? (headers.get as (name: string) => unknown)(name) : (headers as Record<string, unknown> | undefined)?.[name]);
+  const found = names.flatMap((name) => {
+    const value = get(name);
+    return value === undefined || value === null ? [] : [`${name}\n${String(value).replace(/[\r\n]+/g, ' ')}`];
+  });
+  return { status, headers: found.length > 0 ? found.join('\n') : undefined };
+}

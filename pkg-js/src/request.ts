@@ -1,0 +1,252 @@
+/** A request: what a caller may say of it, and what is made of that. */
+
+import { ConfigError } from './errors.js';
+import { AUTH, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
+import type { Instance } from './wasm.js';
+import { milliseconds } from './settings.js';
+import { isStream, type Payload } from './transport.js';
+
+/** The classes of requests: HIGH leaves before NORMAL before LOW, first come first served within one. */
+export const PRIORITY = Object.freeze({ HIGH: 1, NORMAL: 2, LOW: 3 } as const);
+
+/** A class of requests, by number or name. */
+export type Priority = 1 | 2 | 3 | 'high' | 'normal' | 'low' | 'HIGH' | 'NORMAL' | 'LOW';
+
+/** A body: what `fetch` takes, a value to send as JSON, or a function that makes one for each sending. */
+export type Data = Payload | object | number | boolean | null | (() => Data | Promise<Data>);
+
+/** Query parameters. `undefined` and `null` are left out, arrays repeat the name, dates are ISO 8601. */
+export type Params = URLSearchParams | Record<string, ParamValue | readonly ParamValue[]>;
+type ParamValue = string | number | boolean | bigint | Date | null | undefined;
+
+/** What may be said of any request. */
+export interface RequestOptions {
+  /** Its class. Default `normal`. */
+  priority?: Priority;
+  /** Header fields, in place of the client's own ones of these names. An `Authorization` takes the place of the token. */
+  headers?: HeadersInit;
+  /** Added to the query. */
+  params?: Params;
+  /** Ends the request with the signal's own `reason`, wherever it is. */
+  signal?: AbortSignal | null;
+  /** Milliseconds allowed to each sending; `Infinity` is none. Default: the client's `timeout`. */
+  timeout?: number;
+  /** Milliseconds allowed to the whole request: queue, pauses and retries included. Default: none. */
+  deadline?: number;
+  /** The scope whose limit it consumes, or up to four, narrowest first. Default: the client's `scopeBy`. */
+  scope?: string | readonly string[];
+  /** Does it carry the client's token? Default: yes, if the client has credentials. Another origin than the base URL's never gets it. */
+  auth?: boolean;
+  /** Sending it twice does no harm, as for a `POST` that only searches: it is retried as a `GET` is. */
+  idempotent?: boolean;
+  /** Sent as `Idempotency-Key`, which makes any method replayable: for operations that know the field. */
+  idempotencyKey?: string;
+  /** Its `X-Correlation-ID`; `false` sends none. Default: a fresh UUID. */
+  correlationId?: string | false;
+}
+
+/** A request whose whole answer is read. */
+export interface RequestConfig extends RequestOptions {
+  /** Default `GET`. */
+  method?: string;
+  /** A path below the base URL, or an absolute URL. */
+  url: string | URL;
+  /** The body. Objects are sent as JSON; streams are sent once and never again. */
+  data?: Data;
+  /** What `data` of the answer is: `json` (the default) parses what says that it is JSON and leaves other bodies as text. */
+  responseType?: 'json' | 'text' | 'arraybuffer' | 'blob';
+}
+
+/** How a request that names no scope is given one. */
+export type ScopeBy = 'client' | 'family' | ((method: string, url: URL) => string | readonly string[] | undefined);
+
+/** What a client gives to its requests. */
+export interface RequestDefaults {
+  base: URL;
+  headers: Record<string, string>;
+  correlationIds: boolean;
+  hasCredentials: boolean;
+  scopeBy: ScopeBy;
+}
+
+/** A request as it is kept: everything about it is checked. */
+export interface Outgoing {
+  method: string;
+  url: URL;
+  headers: Record<string, string>;
+  data: Data | undefined;
+  correlationId: string | undefined;
+  priority: number;
+  scopes: string | undefined;
+  flags: number;
+  timeout: number | undefined;
+  deadline: number | undefined;
+  follows: boolean;
+}
+
+const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
+
+export function outgoing(config: RequestConfig, defaults: RequestDefaults, instance: Instance, streams: boolean): Outgoing {
+  const method = (config.method ?? 'GET').toUpperCase();
+  const url = resolve(defaults.base, config.url);
+  appendParams(url, config.params);
+  const ownOrigin = url.origin === defaults.base.origin;
+  const given = headersOf(config.headers);
+  const correlationId = given['x-correlation-id'] ?? correlation(config, defaults, ownOrigin);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (!hasOwnType(config.data)) headers['content-type'] = 'application/json';
+  Object.assign(headers, ownOrigin ? defaults.headers : { 'user-agent': defaults.headers['user-agent'] });
+  if (headers['user-agent'] === undefined) delete headers['user-agent'];
+  if (correlationId !== undefined) headers['x-correlation-id'] = correlationId;
+  if (config.idempotencyKey !== undefined) headers['idempotency-key'] = config.idempotencyKey;
+  Object.assign(headers, given);
+
+  const auth = config.auth ?? (defaults.hasCredentials && headers['authorization'] === undefined);
+  if (auth && !defaults.hasCredentials) throw new ConfigError('auth', 'this client has no credentials');
+  if (auth && !ownOrigin) {
+    throw new ConfigError('auth', `${url.origin} is not the base URL's origin and gets no token: say \`auth: false\``);
+  }
+  const replayable = config.idempotent || IDEMPOTENT.includes(method) || headers['idempotency-key'] !== undefined;
+  const replay = isStream(config.data) ? REPLAY_NEVER : replayable ? 0 : REPLAY_IF_UNPROCESSED;
+  return {
+    method,
+    url,
+    headers,
+    data: config.data,
+    correlationId,
+    priority: priorityOf(config.priority),
+    scopes: scopesOf(config.scope ?? scopeBy(method, url, ownOrigin, defaults, instance)),
+    flags: (auth ? AUTH : 0) | (streams ? STREAM : 0) | replay,
+    timeout: config.timeout === undefined ? undefined : attemptTimeout(config.timeout),
+    deadline: config.deadline === undefined ? undefined : milliseconds('deadline', config.deadline),
+    follows: method === 'GET' || method === 'HEAD',
+  };
+}
+
+/** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
+export function resolve(base: URL, path: string | URL): URL {
+  const text = String(path);
+  if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
+    const root = base.pathname.replace(/\/+$/, '');
+    const url = new URL(`${base.origin}${root}/${text.replace(/^\//, '')}`);
+    if (!url.pathname.startsWith(`${root}/`)) throw new ConfigError('url', "its path leads out of the base URL's");
+    return url;
+  }
+  let url;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new ConfigError('url', 'it is no URL: give a path, or a URL with https or http');
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    throw new ConfigError('url', 'give a path, or a URL with https or http');
+  }
+  if (url.username || url.password) {
+    throw new ConfigError('url', 'secrets do not belong into a URL: use a header');
+  }
+  return url;
+}
+
+/** A class by its number; throws for what is none. */
+export function priorityOf(priority: Priority = 2): number {
+  const index = typeof priority === 'string' ? ['high', 'normal', 'low'].indexOf(priority.toLowerCase()) + 1 : priority;
+  if (index !== 1 && index !== 2 && index !== 3) {
+    throw new ConfigError('priority', "choose PRIORITY.HIGH, NORMAL or LOW, or 'high', 'normal' or 'low'");
+  }
+  return index;
+}
+
+/** Scopes as they cross: joined by NUL. */
+export function scopesOf(scope: string | readonly string[] | undefined): string | undefined {
+  if (scope === undefined) return undefined;
+  const names = typeof scope === 'string' ? [scope] : scope;
+  if (!Array.isArray(names) || names.some((name) => typeof name !== 'string' || name.includes('\0'))) {
+    throw new ConfigError('scope', 'give a name, or an array of names');
+  }
+  return names.length === 0 ? undefined : names.join('\0');
+}
+
+/** Header fields by their names in lower case. */
+export function headersOf(init: HeadersInit | undefined): Record<string, string> {
+  if (init === undefined) return {};
+  // It checks the names and values, and joins those of one name.
+  try {
+    return Object.fromEntries(new Headers(init));
+  } catch (cause) {
+    throw new ConfigError('headers', 'a name or a value cannot be sent', { cause });
+  }
+}
+
+/** Query, fragment and whatever else may be nobody's business are left out. */
+export function shown(url: URL): string {
+  return url.origin + url.pathname;
+}
+
+/** Adds parameters to a query. */
+export function appendParams(url: URL, params: Params | undefined): void {
+  if (params === undefined) return;
+  if (params instanceof URLSearchParams) {
+    for (const [name, value] of params) url.searchParams.append(name, value);
+    return;
+  }
+  for (const [name, values] of Object.entries(params)) {
+    for (const value of Array.isArray(values) ? values : [values]) {
+      if (value === undefined || value === null) continue;
+      url.searchParams.append(name, value instanceof Date ? value.toISOString() : String(value));
+    }
+  }
+}
+
+/** What is sent for a value, in one sending. */
+export async function payloadOf(data: Data | undefined): Promise<Payload | undefined> {
+  if (typeof data === 'function') data = await data();
+  return payload(data);
+}
+
+/** As {@link payloadOf}, for what is no function. */
+export function payload(data: Exclude<Data, Function> | undefined): Payload | undefined {
+  if (data === undefined || typeof data === 'string' || hasOwnType(data) || isBinary(data) || isStream(data)) {
+    return data as Payload | undefined;
+  }
+  return JSON.stringify(data);
+}
+
+/** A body that brings its own `Content-Type`. */
+function hasOwnType(data: unknown): boolean {
+  return (
+    data instanceof URLSearchParams ||
+    (typeof FormData !== 'undefined' && data instanceof FormData) ||
+    (data instanceof Blob && data.type !== '')
+  );
+}
+
+function isBinary(data: unknown): boolean {
+  return data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob;
+}
+
+function attemptTimeout(timeout: number): number {
+  if (milliseconds('timeout', timeout) === 0) {
+    throw new ConfigError('timeout', 'it cannot be zero; Infinity is none');
+  }
+  return timeout;
+}
+
+function correlation(config: RequestConfig, defaults: RequestDefaults, ownOrigin: boolean): string | undefined {
+  if (typeof config.correlationId === 'string') return config.correlationId;
+  if (config.correlationId === false) return undefined;
+  if (ownOrigin && defaults.headers['x-correlation-id'] !== undefined) return defaults.headers['x-correlation-id'];
+  return defaults.correlationIds ? crypto.randomUUID() : undefined;
+}
+
+function scopeBy(
+  method: string,
+  url: URL,
+  ownOrigin: boolean,
+  { scopeBy, base }: RequestDefaults,
+  instance: Instance,
+): string | readonly string[] | undefined {
+  if (typeof scopeBy === 'function') return scopeBy(method, new URL(url));
+  if (!ownOrigin) return url.origin;
+  if (scopeBy === 'client') return undefined;
+  return instance.Engine.api_family(url.pathname.slice(base.pathname.replace(/\/+$/, '').length));
+}

@@ -1,0 +1,87 @@
+/** How a request gets onto the wire. */
+
+/** A body that can be sent. */
+export type Payload = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | FormData | URLSearchParams | ReadableStream | AsyncIterable<Uint8Array>;
+
+/** One sending. */
+export interface TransportRequest {
+  method: string;
+  url: string;
+  /** Names in lower case. */
+  headers: Record<string, string>;
+  body: Payload | undefined;
+  signal: AbortSignal;
+}
+
+/** The answer to it, its body unread. */
+export interface TransportResponse {
+  status: number;
+  /** Where it came from, redirects followed by the runtime included. */
+  url: string;
+  /** A header field by its name in lower case, duplicates joined by `, `. */
+  header(name: string): string | null;
+  headers(): Headers;
+  /** Chunks of the body; `null` if it has none. */
+  stream(): ReadableStream<Uint8Array> | null;
+  text(): Promise<string>;
+  bytes(): Promise<Uint8Array>;
+  /** The answer as a global `Response`. */
+  response(): Response;
+}
+
+/** Sends requests: the global `fetch` by default, or `undiciTransport` of `cxone-client/undici`. */
+export interface Transport {
+  /** Resolves when the head of the answer is there; rejects if there is none. Aborts by the signal. */
+  send(request: TransportRequest): Promise<TransportResponse>;
+}
+
+/** Sends by `fetch`, the runtime's own unless another is given. */
+export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof globalThis.fetch): Transport {
+  return {
+    async send({ method, url, headers, body, signal }) {
+      const init: RequestInit & { duplex?: 'half' } = { method, headers, signal, redirect };
+      if (body !== undefined) {
+        init.body = body as BodyInit;
+        // A stream has to say so (Fetch standard); there is no other value.
+        if (isStream(body)) init.duplex = 'half';
+      }
+      // The global one is looked up late, so that it can be replaced, and called as it wants it.
+      return new FetchResponse(await (fetch ? fetch(url, init) : globalThis.fetch(url, init)));
+    },
+  };
+}
+
+/** Can it be read only once? */
+export function isStream(body: unknown): boolean {
+  return body instanceof ReadableStream || (typeof body === 'object' && body !== null && Symbol.asyncIterator in body);
+}
+
+class FetchResponse implements TransportResponse {
+  readonly status: number;
+  readonly url: string;
+  readonly #response: Response;
+
+  constructor(response: Response) {
+    this.#response = response;
+    this.status = response.status;
+    this.url = response.url;
+  }
+  header(name: string): string | null {
+    return this.#response.headers.get(name);
+  }
+  headers(): Headers {
+    return this.#response.headers;
+  }
+  stream(): ReadableStream<Uint8Array> | null {
+    return this.#response.body;
+  }
+  text(): Promise<string> {
+    return this.#response.text();
+  }
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(await this.#response.arrayBuffer());
+  }
+  response(): Response {
+    return this.#response;
+  }
+}
