@@ -279,7 +279,7 @@ impl Engine {
         for (i, (scope, ticket)) in lane.scopes().zip(tickets).enumerate() {
             if judgement != Judgement::Throttled {
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);
-                let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit);
+                let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit, now);
                 self.opened(scope, opening);
             } else if i == 0 {
                 self.counters.throttled += 1;

@@ -246,3 +246,21 @@ fn a_deadline_that_passes_during_a_hold_is_not_blamed_on_the_token() {
     host.wait(secs(60));
     assert_eq!(host.error(id), RequestError::Deadline);
 }
+
+#[test]
+fn x6_a_late_refusal_during_the_probe_has_a_probe_of_its_own() {
+    let mut host = Host::new(at_once(4));
+    host.submit_many(&job(), 30);
+    let first = host.sent();
+    host.refuse(first[0], 1);
+    host.ok(first[2]);
+    host.ok(first[3]);
+    host.step();
+    let probe = host.sent_one();
+    host.refuse(first[1], 60);
+    host.ok(probe);
+    host.step();
+    assert_eq!(host.sent().len(), 1, "at the later deadline");
+    host.ok_all();
+    host.assert_at_rest();
+}
