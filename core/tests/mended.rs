@@ -4,7 +4,9 @@ mod host;
 
 use std::time::Duration;
 
-use cxone_core::{Config, Failure, Job, Notice, Priority, Replay, RequestError, TokenFailure};
+use cxone_core::{
+    Config, Failure, Generation, Input, Job, Notice, Priority, Replay, RequestError, TokenFailure,
+};
 use host::{Host, at_once, class, job, ms, scope_of, secs, signed, within};
 
 /// How many sends a LOW job waits while `busy` jobs keep coming.
@@ -263,4 +265,19 @@ fn x6_a_late_refusal_during_the_probe_has_a_probe_of_its_own() {
     assert_eq!(host.sent().len(), 1, "at the later deadline");
     host.ok_all();
     host.assert_at_rest();
+}
+
+#[test]
+fn a_late_failure_of_a_token_fetch_draws_no_chance() {
+    let closed_until = |late: bool| {
+        let mut host = Host::new(at_once(1));
+        if late {
+            let (generation, failure) = (Generation(9), TokenFailure::Network);
+            host.input(Input::TokenFailed { generation, failure, headers: &[] });
+        }
+        let attempt = host.start(job());
+        host.answer(attempt, 429, &[]);
+        host.closed_until("default")
+    };
+    assert_eq!(closed_until(true), closed_until(false));
 }
