@@ -9,7 +9,6 @@ use crate::event::{
 };
 use crate::gate::{Opening, Pause, Ticket};
 use crate::retry::{Judgement, error_of, judge};
-use crate::scope::Blocker;
 use crate::signals::Signals;
 use crate::time::Instant;
 
@@ -375,7 +374,7 @@ impl Engine {
         let name = self.scopes.scope(scope).name.clone();
         let wait = until.saturating_since(self.now.instant);
         self.notice(Notice::Paused { scope: name, wait, until, reason, attempt });
-        self.release(Blocker::Scope(scope)); // full before, closed now
+        self.look_again(scope);
         let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {
             let mut scopes = self.scopes.lane_key(self.queue.lane_of(*slot)).scopes();

@@ -253,6 +253,7 @@ impl Engine {
             Some(name) => {
                 let scope = self.scopes.find_or_add(name, self.now.instant);
                 self.scopes.scope_mut(scope).held = true;
+                self.look_again(scope);
             }
         }
         self.settle();

@@ -281,3 +281,40 @@ fn a_late_failure_of_a_token_fetch_draws_no_chance() {
     };
     assert_eq!(closed_until(true), closed_until(false));
 }
+
+#[test]
+fn a_class_in_a_full_scope_that_is_held_is_owed_nothing() {
+    let mut host = Host::new(Config { scopes: vec![scope_of("own", 1, false)], ..at_once(8) });
+    let first = host.start(within(&["own"]));
+    host.submit(Job { priority: Priority::Low, ..within(&["own"]) });
+    host.pause(Some("own"));
+    for _ in 0..40 {
+        let attempt = host.start(class(Priority::High));
+        host.ok(attempt);
+    }
+    host.ok(first);
+    let high = host.submit(Job { priority: Priority::High, ..within(&["own"]) });
+    host.sent();
+    host.resume(Some("own"));
+    assert_eq!(host.sent_requests(), [high], "nobody was passed over during the hold");
+}
+
+#[test]
+fn a_class_in_a_full_scope_is_owed_nothing_while_another_of_its_scopes_is_closed() {
+    let mut host = Host::new(Config { scopes: vec![scope_of("own", 1, false)], ..at_once(8) });
+    let both = |priority| Job { priority, ..within(&["own", "wide"]) };
+    let first = host.start(within(&["own"]));
+    host.submit(both(Priority::Low));
+    let refused = host.start(within(&["wide"]));
+    host.refuse(refused, 5);
+    host.cancel(refused.request);
+    for _ in 0..40 {
+        let attempt = host.start(class(Priority::High));
+        host.ok(attempt);
+    }
+    host.ok(first);
+    let high = host.submit(both(Priority::High));
+    host.sent();
+    host.step();
+    assert_eq!(host.sent_requests(), [high]);
+}
