@@ -312,6 +312,7 @@ impl Engine {
             for scope in held {
                 self.scopes.scope_mut(scope).held = false;
                 self.sync_scope(scope);
+                self.scopes.forget_idle(scope, self.now.instant);
             }
         } else {
             self.phase = Phase::Closed;

@@ -318,3 +318,11 @@ fn a_class_in_a_full_scope_is_owed_nothing_while_another_of_its_scopes_is_closed
     host.step();
     assert_eq!(host.sent_requests(), [high]);
 }
+
+#[test]
+fn a_scope_that_only_a_hold_kept_is_forgotten_at_close() {
+    let mut host = Host::new(at_once(1));
+    host.pause(Some("idle"));
+    host.close(true);
+    assert!(host.scope("idle").is_none());
+}
