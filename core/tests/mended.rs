@@ -326,3 +326,16 @@ fn a_scope_that_only_a_hold_kept_is_forgotten_at_close() {
     host.close(true);
     assert!(host.scope("idle").is_none());
 }
+
+#[test]
+fn x9_who_comes_to_wait_alone_behind_a_deadline_beyond_max_wait_ends_at_once_too() {
+    let mut host = Host::new(at_once(4));
+    let refused = host.start(job());
+    let lost = host.start(job());
+    host.refuse(refused, 901);
+    host.fail(lost, Failure::Reset);
+    let error =
+        RequestError::RateLimited { retry_at: host.closed_until("default").unwrap(), status: None };
+    assert_eq!(host.end(lost.request), Some(Err(error)));
+    host.assert_at_rest();
+}
