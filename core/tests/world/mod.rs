@@ -14,8 +14,8 @@ use cxone_core::{
 };
 use proptest::prelude::*;
 
-pub(crate) const SCOPE_SETS: [&[&str]; 6] =
-    [&[], &["a"], &["b"], &["a", "wide"], &["b", "wide"], &["poll"]];
+pub(crate) const SCOPE_SETS: [&[&str]; 7] =
+    [&[], &["a"], &["b"], &["a", "wide"], &["b", "wide"], &["wide"], &["poll"]];
 pub(crate) const LIMITED: &str = "b";
 pub(crate) const LIMITED_TO: u32 = 2;
 pub(crate) const POLLS: u32 = 1;
