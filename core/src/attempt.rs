@@ -216,7 +216,7 @@ impl Engine {
         let Some(attempt) = self.attempts.get(place) else {
             return Consequence::Deliver;
         };
-        let (slot, token) = (attempt.slot, attempt.token);
+        let (slot, lane, token) = (attempt.slot, attempt.lane, attempt.token);
         let Some(request) = self.queue.get_mut(slot) else {
             return Consequence::Deliver;
         };
@@ -240,11 +240,16 @@ impl Engine {
                 Consequence::Drain(error.map_or(Then::Requeue, Then::Fail))
             }
             Judgement::Unauthorized => {
-                // The replay's 401 is about this request, not about the token that others use.
-                let first = !request.reauthorized;
-                let helps = token
-                    .filter(|_| first)
-                    .is_some_and(|token| self.token.unauthorized(token, now));
+                let scope = self.scopes.lane_key(lane).scopes().next();
+                let helps = match (token, scope.map(|scope| &self.scopes.scope(scope).name)) {
+                    (Some(token), Some(scope)) if request.reauthorized => {
+                        // About this API, not about the token that others use.
+                        self.token.denied(token, scope);
+                        false
+                    }
+                    (Some(token), Some(scope)) => self.token.unauthorized(token, scope, now),
+                    _ => false,
+                };
                 if helps && allowed {
                     request.reauthorized = true;
                     Consequence::Drain(Then::Requeue)
@@ -271,10 +276,10 @@ impl Engine {
         let (lane, tickets, token) = (attempt.lane, attempt.tickets, attempt.token);
         // A gateway that is busy or down has not looked at the token.
         let looked_at = matches!(judgement, Judgement::Deliver | Judgement::Failed);
-        if let Some(token) = token.filter(|_| looked_at) {
-            self.token.accepted(token);
-        }
         let lane = self.scopes.lane_key(lane);
+        if let (Some(token), true, Some(scope)) = (token, looked_at, lane.scopes().next()) {
+            self.token.accepted(token, &self.scopes.scope(scope).name);
+        }
         for (i, (scope, ticket)) in lane.scopes().zip(tickets).enumerate() {
             if judgement != Judgement::Throttled {
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);

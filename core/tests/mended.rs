@@ -339,3 +339,52 @@ fn x9_who_comes_to_wait_alone_behind_a_deadline_beyond_max_wait_ends_at_once_too
     assert_eq!(host.end(lost.request), Some(Err(error)));
     host.assert_at_rest();
 }
+
+#[test]
+fn an_api_without_the_right_costs_one_fetch_even_while_another_accepts_each_new_token() {
+    let mut host = Host::new(at_once(1));
+    let send = |host: &mut Host, scope: &str, status: u16| {
+        let id = host.submit(Job { scopes: &[scope], ..signed() });
+        while host.end(id).is_none() {
+            match host.fetching {
+                Some(_) => drop(host.token(None)),
+                None => host.answer(host.attempt_of(id), status, &[]),
+            }
+        }
+        id
+    };
+    for _ in 0..20 {
+        send(&mut host, "allowed", 200);
+        let id = send(&mut host, "forbidden", 401);
+        assert_eq!(host.error(id), RequestError::Auth { status: 401 });
+    }
+    assert_eq!(host.fetches.len(), 2);
+    host.wait(secs(30));
+    send(&mut host, "forbidden", 401);
+    assert_eq!(host.fetches.len(), 3, "after the cool-down it is tried again");
+    send(&mut host, "allowed", 200);
+    send(&mut host, "allowed", 401);
+    assert_eq!(host.fetches.len(), 4, "of the other API it says nothing");
+}
+
+#[test]
+fn the_401_of_a_request_that_was_replayed_long_ago_says_nothing_of_an_older_token() {
+    let mut host = Host::new(at_once(1));
+    host.submit(signed());
+    host.token(None);
+    let attempt = host.sent_one();
+    host.answer(attempt, 401, &[]);
+    host.token(Some(60));
+    let replay = host.sent_one();
+    host.answer(replay, 429, &[("retry-after", "100")]);
+    host.step();
+    host.token(None);
+    host.answer(host.attempt_of(attempt.request), 401, &[]);
+    assert_eq!(host.error(attempt.request), RequestError::Auth { status: 401 });
+    let next = host.start(signed());
+    host.answer(next, 401, &[]);
+    assert_eq!(host.end(next.request), None, "it is refreshed");
+    host.token(None);
+    host.ok_all();
+    assert_eq!(host.end(next.request), Some(Ok(())));
+}
