@@ -144,7 +144,7 @@ pub struct Stats {
 pub struct ScopeStats {
     /// Its name.
     pub name: Arc<str>,
-    /// The server's deadline that is still ahead.
+    /// The moment at which it opens, if it is closed: by a refusal, an outage or a spent budget.
     pub closed_until: Option<Instant>,
     /// Held by [`Engine::pause`].
     pub held: bool,
