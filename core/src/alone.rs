@@ -24,8 +24,12 @@ impl Engine {
         allowed.then_some(due)
     }
 
-    /// A failed request waits by itself; the moment may have passed while its answer was drained.
+    /// A failed request waits by itself, unless its scopes are closed for longer than it may wait;
+    /// the moment may have passed while its answer was drained.
     pub(crate) fn wait_alone(&mut self, slot: u32, due: Instant) {
+        if let Some(error) = self.cannot_wait(slot) {
+            return self.finish(slot, Err(error));
+        }
         let now = self.now.instant;
         let id = self.queue.id(slot);
         let Some(request) = self.queue.get_mut(slot) else {

@@ -9,7 +9,6 @@ use crate::event::{
 };
 use crate::gate::{Opening, Pause, Ticket};
 use crate::retry::{Judgement, error_of, judge};
-use crate::scope::Blocker;
 use crate::signals::Signals;
 use crate::time::Instant;
 
@@ -217,7 +216,7 @@ impl Engine {
         let Some(attempt) = self.attempts.get(place) else {
             return Consequence::Deliver;
         };
-        let (slot, token) = (attempt.slot, attempt.token);
+        let (slot, lane, token) = (attempt.slot, attempt.lane, attempt.token);
         let Some(request) = self.queue.get_mut(slot) else {
             return Consequence::Deliver;
         };
@@ -241,11 +240,16 @@ impl Engine {
                 Consequence::Drain(error.map_or(Then::Requeue, Then::Fail))
             }
             Judgement::Unauthorized => {
-                // The replay's 401 is about this request, not about the token that others use.
-                let first = !request.reauthorized;
-                let helps = token
-                    .filter(|_| first)
-                    .is_some_and(|token| self.token.unauthorized(token, now));
+                let scope = self.scopes.lane_key(lane).scopes().next();
+                let helps = match (token, scope.map(|scope| &self.scopes.scope(scope).name)) {
+                    (Some(token), Some(scope)) if request.reauthorized => {
+                        // About this API, not about the token that others use.
+                        self.token.denied(token, scope);
+                        false
+                    }
+                    (Some(token), Some(scope)) => self.token.unauthorized(token, scope, now),
+                    _ => false,
+                };
                 if helps && allowed {
                     request.reauthorized = true;
                     Consequence::Drain(Then::Requeue)
@@ -272,14 +276,14 @@ impl Engine {
         let (lane, tickets, token) = (attempt.lane, attempt.tickets, attempt.token);
         // A gateway that is busy or down has not looked at the token.
         let looked_at = matches!(judgement, Judgement::Deliver | Judgement::Failed);
-        if let Some(token) = token.filter(|_| looked_at) {
-            self.token.accepted(token);
-        }
         let lane = self.scopes.lane_key(lane);
+        if let (Some(token), true, Some(scope)) = (token, looked_at, lane.scopes().next()) {
+            self.token.accepted(token, &self.scopes.scope(scope).name);
+        }
         for (i, (scope, ticket)) in lane.scopes().zip(tickets).enumerate() {
             if judgement != Judgement::Throttled {
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);
-                let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit);
+                let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit, now);
                 self.opened(scope, opening);
             } else if i == 0 {
                 self.counters.throttled += 1;
@@ -375,7 +379,7 @@ impl Engine {
         let name = self.scopes.scope(scope).name.clone();
         let wait = until.saturating_since(self.now.instant);
         self.notice(Notice::Paused { scope: name, wait, until, reason, attempt });
-        self.release(Blocker::Scope(scope)); // full before, closed now
+        self.look_again(scope);
         let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {
             let mut scopes = self.scopes.lane_key(self.queue.lane_of(*slot)).scopes();

@@ -126,6 +126,15 @@ impl Engine {
         self.sync(blocker);
     }
 
+    /// A scope was closed or held: who lacked nothing but a slot, here or elsewhere, now lacks more.
+    pub(crate) fn look_again(&mut self, scope: u32) {
+        for lane in self.scopes.scope(scope).lanes().to_vec() {
+            if self.queue.is_parked_full(lane) {
+                self.unpark(lane);
+            }
+        }
+    }
+
     /// A lane that has nobody queued waits for nothing.
     pub(crate) fn unpark(&mut self, lane: u32) {
         if let Some(blocker) = self.scopes.unpark(lane) {

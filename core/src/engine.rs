@@ -144,7 +144,7 @@ pub struct Stats {
 pub struct ScopeStats {
     /// Its name.
     pub name: Arc<str>,
-    /// The server's deadline that is still ahead.
+    /// The moment at which it opens, if it is closed: by a refusal, an outage or a spent budget.
     pub closed_until: Option<Instant>,
     /// Held by [`Engine::pause`].
     pub held: bool,
@@ -253,6 +253,7 @@ impl Engine {
             Some(name) => {
                 let scope = self.scopes.find_or_add(name, self.now.instant);
                 self.scopes.scope_mut(scope).held = true;
+                self.look_again(scope);
             }
         }
         self.settle();
@@ -311,6 +312,7 @@ impl Engine {
             for scope in held {
                 self.scopes.scope_mut(scope).held = false;
                 self.sync_scope(scope);
+                self.scopes.forget_idle(scope, self.now.instant);
             }
         } else {
             self.phase = Phase::Closed;

@@ -49,7 +49,11 @@ impl fmt::Display for SubmitError {
             }
             SubmitError::Closed => f.write_str("Client Closed: it accepts no more requests"),
             SubmitError::Scopes => {
-                write!(f, "invalid `scopes`: name one to {} different scopes", crate::MAX_SCOPES)
+                write!(
+                    f,
+                    "invalid `scopes`: name at most {}, each once and none of them empty",
+                    crate::MAX_SCOPES
+                )
             }
         }
     }
@@ -124,7 +128,7 @@ impl fmt::Display for RequestError {
             RequestError::Server { status } => with_status(f, "Server Error", *status),
             RequestError::Status { status } => with_status(f, "Request Failed", *status),
             RequestError::AttemptTimeout => {
-                f.write_str("Timeout: no answer within the attempt's time")
+                f.write_str("Timeout: no complete answer within attempt_timeout")
             }
             RequestError::Deadline => f.write_str("Timeout: the request's deadline passed"),
             RequestError::Network { failure } => {

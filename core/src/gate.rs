@@ -142,12 +142,16 @@ impl Gate {
     }
 
     /// An attempt drew an answer that is no throttle. `limit` is the scope's concurrency.
-    pub(crate) fn answered(&mut self, ticket: Ticket, limit: u32) -> Option<Opening> {
+    pub(crate) fn answered(&mut self, ticket: Ticket, limit: u32, now: Instant) -> Option<Opening> {
         self.silent = 0;
         if ticket.round != self.round {
             return None; // from before the pause: says nothing of the time after it
         }
         let reached = match self.state {
+            State::Probing if ticket.probe && now < self.not_before => {
+                self.state = State::Closed; // a late refusal set a new deadline: it has its own probe
+                return None;
+            }
             State::Probing if ticket.probe => RAMP_START,
             State::Ramp(reached) => reached + 1,
             State::Open | State::Closed | State::Probing => return None,

@@ -283,6 +283,10 @@ impl<T> Queue<T> {
         self.lane(lane).entries == 0
     }
 
+    pub(crate) fn is_parked_full(&self, lane: u32) -> bool {
+        self.lane(lane).parked == Parked::Full
+    }
+
     pub(crate) fn is_apart(&self, lane: u32) -> bool {
         self.lane(lane).apart
     }

@@ -8,6 +8,7 @@
 //! serves. An idle engine has no token timer.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::error::TokenFailure;
 use crate::event::Generation;
@@ -47,9 +48,12 @@ struct Held {
     generation: Generation,
     renew_at: Instant,
     usable_until: Instant,
-    /// Fetched because of a 401, and no answer has accepted it yet: a 401 to it before this
-    /// moment says that a new token does not help.
-    unproven_until: Option<Instant>,
+    /// It was fetched because of a 401: one that it draws before this moment says that a new
+    /// token does not help, if no answer has accepted it yet, …
+    new_until: Option<Instant>,
+    unproven: bool,
+    /// … or none of this scope, in which the replay of a request drew a 401 with it.
+    denied: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +148,9 @@ impl Token {
             generation,
             renew_at: fetch.sent_at + lifetime.saturating_sub(window).max(lifetime / 2),
             usable_until,
-            unproven_until: self.rejected.then(|| now + cooldown),
+            new_until: self.rejected.then(|| now + cooldown),
+            unproven: true,
+            denied: Vec::new(),
         });
         self.rejected = false;
         self.failures = 0;
@@ -172,13 +178,19 @@ impl Token {
         Some(Setback { retry_at: self.not_before, since })
     }
 
-    /// A 401 to an attempt that carried this generation. `true`: another token will be there for
-    /// a replay, or is there already; `false`: a new one would not help.
-    pub(crate) fn unauthorized(&mut self, generation: Generation, now: Instant) -> bool {
+    /// A 401 from this scope to an attempt that carried this generation. `true`: another token
+    /// will be there for a replay, or is there already; `false`: a new one would not help.
+    pub(crate) fn unauthorized(
+        &mut self,
+        generation: Generation,
+        scope: &str,
+        now: Instant,
+    ) -> bool {
         let Some(held) = self.held.as_ref().filter(|held| held.generation == generation) else {
             return true; // an older token: its successor is there or on its way
         };
-        if held.unproven_until.is_some_and(|until| now < until) {
+        let helped = !held.unproven && held.denied.iter().all(|other| &**other != scope);
+        if !helped && held.new_until.is_some_and(|until| now < until) {
             return false;
         }
         self.held = None;
@@ -186,10 +198,21 @@ impl Token {
         true
     }
 
-    /// An answer other than 401 to an attempt that carried this generation.
-    pub(crate) fn accepted(&mut self, generation: Generation) {
+    /// A 401 from this scope to the replay of a request, which carried this generation.
+    pub(crate) fn denied(&mut self, generation: Generation, scope: &Arc<str>) {
+        let held = self.held.as_mut().filter(|held| held.generation == generation);
+        if let Some(held) = held.filter(|held| held.new_until.is_some())
+            && !held.denied.contains(scope)
+        {
+            held.denied.push(scope.clone());
+        }
+    }
+
+    /// An answer other than 401 from this scope to an attempt that carried this generation.
+    pub(crate) fn accepted(&mut self, generation: Generation, scope: &str) {
         if let Some(held) = self.held.as_mut().filter(|held| held.generation == generation) {
-            held.unproven_until = None;
+            held.unproven = false;
+            held.denied.retain(|other| &**other != scope);
         }
     }
 

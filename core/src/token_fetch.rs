@@ -40,6 +40,9 @@ impl Engine {
         failure: TokenFailure,
         headers: &[(&str, &str)],
     ) {
+        if self.token.fetching() != Some(generation) {
+            return; // late news: not even chance is drawn for it
+        }
         let signals = Signals::read(
             headers,
             failure.status().unwrap_or(0),

@@ -3,7 +3,7 @@
 mod host;
 
 use cxone_core::{AttemptId, Failure, Instant, Job, Notice, Priority, RequestError, Wake};
-use host::{Host, at_once, class, deadline, job, ms, one_at_a_time, secs};
+use host::{Host, at_once, class, deadline, job, ms, one_at_a_time, secs, within};
 
 /// A host with `many` attempts in flight, and as many requests waiting behind them.
 fn busy(concurrency: u32) -> (Host, Vec<AttemptId>) {
@@ -286,4 +286,19 @@ fn a_limit_lowered_to_where_the_ramp_is_ends_the_ramp() {
     assert_eq!(host.flying.len(), 6);
     host.ok_all();
     host.assert_at_rest();
+}
+
+#[test]
+fn a_probe_that_a_narrower_scope_refuses_hands_its_role_to_the_next_at_once() {
+    let mut host = Host::new(at_once(1));
+    let lost = host.start(within(&["wide"]));
+    host.fail(lost, Failure::Reset);
+    host.cancel(lost.request);
+    host.submit(within(&["a", "wide"]));
+    let next = host.submit(within(&["wide"]));
+    host.sent();
+    host.step();
+    let probe = host.sent_one();
+    host.refuse(probe, 60);
+    assert_eq!(host.sent_one().request, next);
 }

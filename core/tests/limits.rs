@@ -163,3 +163,19 @@ fn a_body_that_completes_just_as_its_attempt_times_out_is_delivered() {
     host.done(attempt);
     assert_eq!(host.end(attempt.request), Some(Ok(())));
 }
+
+#[test]
+fn waiting_for_the_budget_does_not_count_against_retry_for() {
+    let mut host = Host::new(Config { retry_for: secs(6), ..at_once(100) });
+    host.submit_many(&job(), 40);
+    for attempt in host.flying.clone() {
+        host.fail(attempt, Failure::Unsent);
+    }
+    while host.clock < Instant::from_millis(10_000) {
+        host.sent();
+        host.step();
+    }
+    let attempt = host.sent_one();
+    host.fail(attempt, Failure::Unsent);
+    assert_eq!(host.end(attempt.request), None, "own backoff of at most 1.5 s and 3 s of 6 s");
+}

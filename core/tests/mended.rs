@@ -4,7 +4,9 @@ mod host;
 
 use std::time::Duration;
 
-use cxone_core::{Config, Failure, Job, Notice, Priority, Replay, RequestError, TokenFailure};
+use cxone_core::{
+    Config, Failure, Generation, Input, Job, Notice, Priority, Replay, RequestError, TokenFailure,
+};
 use host::{Host, at_once, class, job, ms, scope_of, secs, signed, within};
 
 /// How many sends a LOW job waits while `busy` jobs keep coming.
@@ -245,4 +247,144 @@ fn a_deadline_that_passes_during_a_hold_is_not_blamed_on_the_token() {
     host.wait(secs(2));
     host.wait(secs(60));
     assert_eq!(host.error(id), RequestError::Deadline);
+}
+
+#[test]
+fn x6_a_late_refusal_during_the_probe_has_a_probe_of_its_own() {
+    let mut host = Host::new(at_once(4));
+    host.submit_many(&job(), 30);
+    let first = host.sent();
+    host.refuse(first[0], 1);
+    host.ok(first[2]);
+    host.ok(first[3]);
+    host.step();
+    let probe = host.sent_one();
+    host.refuse(first[1], 60);
+    host.ok(probe);
+    host.step();
+    assert_eq!(host.sent().len(), 1, "at the later deadline");
+    host.ok_all();
+    host.assert_at_rest();
+}
+
+#[test]
+fn a_late_failure_of_a_token_fetch_draws_no_chance() {
+    let closed_until = |late: bool| {
+        let mut host = Host::new(at_once(1));
+        if late {
+            let (generation, failure) = (Generation(9), TokenFailure::Network);
+            host.input(Input::TokenFailed { generation, failure, headers: &[] });
+        }
+        let attempt = host.start(job());
+        host.answer(attempt, 429, &[]);
+        host.closed_until("default")
+    };
+    assert_eq!(closed_until(true), closed_until(false));
+}
+
+#[test]
+fn a_class_in_a_full_scope_that_is_held_is_owed_nothing() {
+    let mut host = Host::new(Config { scopes: vec![scope_of("own", 1, false)], ..at_once(8) });
+    let first = host.start(within(&["own"]));
+    host.submit(Job { priority: Priority::Low, ..within(&["own"]) });
+    host.pause(Some("own"));
+    for _ in 0..40 {
+        let attempt = host.start(class(Priority::High));
+        host.ok(attempt);
+    }
+    host.ok(first);
+    let high = host.submit(Job { priority: Priority::High, ..within(&["own"]) });
+    host.sent();
+    host.resume(Some("own"));
+    assert_eq!(host.sent_requests(), [high], "nobody was passed over during the hold");
+}
+
+#[test]
+fn a_class_in_a_full_scope_is_owed_nothing_while_another_of_its_scopes_is_closed() {
+    let mut host = Host::new(Config { scopes: vec![scope_of("own", 1, false)], ..at_once(8) });
+    let both = |priority| Job { priority, ..within(&["own", "wide"]) };
+    let first = host.start(within(&["own"]));
+    host.submit(both(Priority::Low));
+    let refused = host.start(within(&["wide"]));
+    host.refuse(refused, 5);
+    host.cancel(refused.request);
+    for _ in 0..40 {
+        let attempt = host.start(class(Priority::High));
+        host.ok(attempt);
+    }
+    host.ok(first);
+    let high = host.submit(both(Priority::High));
+    host.sent();
+    host.step();
+    assert_eq!(host.sent_requests(), [high]);
+}
+
+#[test]
+fn a_scope_that_only_a_hold_kept_is_forgotten_at_close() {
+    let mut host = Host::new(at_once(1));
+    host.pause(Some("idle"));
+    host.close(true);
+    assert!(host.scope("idle").is_none());
+}
+
+#[test]
+fn x9_who_comes_to_wait_alone_behind_a_deadline_beyond_max_wait_ends_at_once_too() {
+    let mut host = Host::new(at_once(4));
+    let refused = host.start(job());
+    let lost = host.start(job());
+    host.refuse(refused, 901);
+    host.fail(lost, Failure::Reset);
+    let error =
+        RequestError::RateLimited { retry_at: host.closed_until("default").unwrap(), status: None };
+    assert_eq!(host.end(lost.request), Some(Err(error)));
+    host.assert_at_rest();
+}
+
+#[test]
+fn an_api_without_the_right_costs_one_fetch_even_while_another_accepts_each_new_token() {
+    let mut host = Host::new(at_once(1));
+    let send = |host: &mut Host, scope: &str, status: u16| {
+        let id = host.submit(Job { scopes: &[scope], ..signed() });
+        while host.end(id).is_none() {
+            match host.fetching {
+                Some(_) => drop(host.token(None)),
+                None => host.answer(host.attempt_of(id), status, &[]),
+            }
+        }
+        id
+    };
+    for _ in 0..20 {
+        send(&mut host, "allowed", 200);
+        let id = send(&mut host, "forbidden", 401);
+        assert_eq!(host.error(id), RequestError::Auth { status: 401 });
+    }
+    assert_eq!(host.fetches.len(), 2);
+    host.wait(secs(30));
+    send(&mut host, "forbidden", 401);
+    assert_eq!(host.fetches.len(), 3, "after the cool-down it is tried again");
+    send(&mut host, "allowed", 200);
+    send(&mut host, "allowed", 401);
+    assert_eq!(host.fetches.len(), 4, "of the other API it says nothing");
+}
+
+#[test]
+fn the_401_of_a_request_that_was_replayed_long_ago_says_nothing_of_an_older_token() {
+    let mut host = Host::new(at_once(1));
+    host.submit(signed());
+    host.token(None);
+    let attempt = host.sent_one();
+    host.answer(attempt, 401, &[]);
+    host.token(Some(60));
+    let replay = host.sent_one();
+    host.answer(replay, 429, &[("retry-after", "100")]);
+    host.step();
+    host.token(None);
+    host.answer(host.attempt_of(attempt.request), 401, &[]);
+    assert_eq!(host.error(attempt.request), RequestError::Auth { status: 401 });
+    let next = host.start(signed());
+    host.answer(next, 401, &[]);
+    assert_eq!(host.end(next.request), None, "it is refreshed");
+    host.token(None);
+    host.ok_all();
+    assert_eq!(host.end(next.request), Some(Ok(())));
 }

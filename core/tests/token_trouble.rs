@@ -240,3 +240,23 @@ fn close_gives_up_the_fetch_that_is_out_and_its_late_news_is_harmless() {
     assert_eq!(engine.poll_output(), None);
     host.assert_at_rest();
 }
+
+#[test]
+fn retry_for_counts_from_when_the_trouble_began_or_the_request_came_whichever_is_later() {
+    let mut host = Host::new(Config { retry_for: secs(120), ..at_once(8) });
+    host.pause(None);
+    let early = host.submit(signed());
+    host.wait(secs(3600));
+    host.resume(None);
+    host.token_fails(TokenFailure::Network, &[]);
+    assert_eq!(host.end(early), None, "it waited for its turn, not for a token");
+    let mut late = None;
+    while host.end(early).is_none() {
+        host.step();
+        if late.is_none() && host.clock > Instant::from_millis(3_670_000) {
+            late = Some(host.submit(signed()));
+        }
+        host.token_fails(TokenFailure::Network, &[]);
+    }
+    assert_eq!(host.end(late.expect("it came")), None);
+}

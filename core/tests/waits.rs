@@ -5,7 +5,8 @@ mod host;
 use std::time::Duration;
 
 use cxone_core::{
-    AttemptId, Backoff, Config, Instant, Notice, PauseReason, Priority, RequestError, RequestId,
+    AttemptId, Backoff, Config, Failure, Instant, Notice, PauseReason, Priority, RequestError,
+    RequestId,
 };
 use host::{Host, at_once, class, deadline, job, ms, one_at_a_time, secs};
 
@@ -233,6 +234,27 @@ fn waiting_for_a_turn_does_not_count_against_retry_for() {
     let attempt = host.sent_one();
     host.refuse(attempt, 20);
     assert!(matches!(host.error(waiting), RequestError::RateLimited { .. }), "2 + 3 x 20 s");
+}
+
+#[test]
+fn a_turn_that_ends_with_a_spent_budget_or_an_outage_does_not_count_against_retry_for() {
+    let spent = [("ratelimit", "limit=9, remaining=0, reset=20")];
+    let (mut host, waiting, slow) = behind_a_slow_one();
+    host.answer(slow, 200, &spent);
+    assert_eq!(host.end(waiting), None, "2 s and 20 s of 60 s");
+
+    let (mut host, waiting, slow) = behind_a_slow_one();
+    host.fail(slow, Failure::Reset);
+    assert_eq!(host.end(waiting), None, "2 s and own backoff of 60 s");
+}
+
+#[test]
+fn a_deadline_beyond_what_retry_for_leaves_ends_who_waits_for_its_turn_at_once() {
+    let (mut host, waiting, slow) = behind_a_slow_one();
+    host.refuse(slow, 59);
+    let retry_at = until(&host);
+    let error = RequestError::RateLimited { retry_at, status: Some(429) };
+    assert_eq!(host.end(waiting), Some(Err(error)), "2 s and 59 s of 60 s");
 }
 
 #[test]

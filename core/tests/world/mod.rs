@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use cxone_core::{
     AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output,
-    Priority, Replay, RequestError, RequestId, ScopeConfig, Stats, TokenFailure, Verdict, Wall,
+    PauseReason, Priority, Replay, RequestError, RequestId, ScopeConfig, Stats, SubmitError,
+    TokenFailure, Verdict, Wall,
 };
 use proptest::prelude::*;
 
-pub(crate) const SCOPE_SETS: [&[&str]; 6] =
-    [&[], &["a"], &["b"], &["a", "wide"], &["b", "wide"], &["poll"]];
+pub(crate) const SCOPE_SETS: [&[&str]; 7] =
+    [&[], &["a"], &["b"], &["a", "wide"], &["b", "wide"], &["wide"], &["poll"]];
 pub(crate) const LIMITED: &str = "b";
 pub(crate) const LIMITED_TO: u32 = 2;
 pub(crate) const POLLS: u32 = 1;
@@ -28,6 +29,7 @@ pub(crate) enum Event {
         auth: bool,
         replay: usize,
         stream: bool,
+        timeout: Option<u64>,
         deadline: Option<u64>,
     },
     Cancel(usize),
@@ -36,6 +38,8 @@ pub(crate) enum Event {
         which: usize,
         status: u16,
         retry_after: Option<u64>,
+        /// Nothing remains for so many seconds, of the limit of that name.
+        spent: Option<(Option<&'static str>, u64)>,
         redirect: bool,
     },
     /// The body of an answered attempt is complete.
@@ -47,6 +51,10 @@ pub(crate) enum Event {
     Advance(u64),
     /// Jump to the engine's next deadline.
     Step,
+    /// The host's clock goes back.
+    Back(u64),
+    /// Seldom, and then mostly with a drain.
+    Close(u32),
     Pause(usize),
     Resume(usize),
     Concurrency(u32),
@@ -67,17 +75,21 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         1 => Just(403), 1 => Just(404), 1 => Just(500), 1 => Just(302),
     ];
     let retry_after = prop_oneof![2 => Just(None), 3 => (0u64..20).prop_map(Some), 1 => (0u64..3000).prop_map(Some)];
+    let named = prop::option::of(prop::sample::select(vec!["a", "wide", "elsewhere"]));
+    let spent = prop::option::weighted(0.15, (named, prop_oneof![4 => 0u64..30, 1 => 0u64..3000]));
     prop_oneof![
         8 => (0..3usize, 0..SCOPE_SETS.len(), prop::bool::weighted(0.6), 0..3usize,
-              prop::bool::weighted(0.2), prop::option::weighted(0.2, 0u64..60_000))
-            .prop_map(|(class, scopes, auth, replay, stream, deadline)| Submit { class, scopes, auth, replay, stream, deadline }),
+              prop::bool::weighted(0.2), prop::option::weighted(0.2, 0u64..60_000), prop::option::weighted(0.1, 0u64..9_000))
+            .prop_map(|(class, scopes, auth, replay, stream, deadline, timeout)| Submit { class, scopes, auth, replay, stream, timeout, deadline }),
         1 => any::<usize>().prop_map(Cancel),
-        8 => (any::<usize>(), status, retry_after, prop::bool::weighted(0.1))
-            .prop_map(|(which, status, retry_after, redirect)| Answer { which, status, retry_after, redirect }),
+        8 => (any::<usize>(), status, retry_after, spent, prop::bool::weighted(0.5))
+            .prop_map(|(which, status, retry_after, spent, redirect)| Answer { which, status, retry_after, spent, redirect }),
         8 => any::<usize>().prop_map(Complete),
         2 => (any::<usize>(), 0..6usize).prop_map(|(which, failure)| Fail { which, failure }),
         3 => (0u64..20_000).prop_map(Advance),
         4 => Just(Step),
+        1 => (0u64..20_000).prop_map(Back),
+        1 => (0..60u32).prop_map(Close),
         1 => (0..4usize).prop_map(Pause),
         2 => (0..4usize).prop_map(Resume),
         1 => (1u32..10).prop_map(Concurrency),
@@ -119,6 +131,19 @@ struct Attempt {
     aborted: bool,
 }
 
+/// What the laws say of a gate, where they are sure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Gate {
+    /// Or nothing is known of it.
+    #[default]
+    Open,
+    /// The next attempt is the probe.
+    Closed,
+    Probing(AttemptId),
+    /// At most so many in flight.
+    Ramp(usize),
+}
+
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) clock: Instant,
@@ -132,6 +157,11 @@ pub(crate) struct World {
     refused_until: BTreeMap<String, Instant>,
     fetch: Option<Generation>,
     held: BTreeSet<Option<&'static str>>,
+    /// `Some(true)`: it drains.
+    closed: Option<bool>,
+    gates: BTreeMap<String, Gate>,
+    /// By scope, what the last pause said, budgets not counted.
+    paused_until: BTreeMap<String, Instant>,
     pub(crate) token_fetches: u32,
     largest_concurrency: u32,
 }
@@ -143,17 +173,17 @@ fn at(clock: Instant) -> Now {
 }
 
 impl World {
-    pub(crate) fn new(concurrency: u32, seed: u64) -> World {
+    pub(crate) fn new(config: Config, seed: u64) -> World {
+        let concurrency = config.concurrency;
         let scope = |name: &str, concurrency, apart| ScopeConfig {
             name: name.into(),
             concurrency: Some(concurrency),
             apart,
         };
         let config = Config {
-            concurrency,
             queue_limit: 40,
             scopes: vec![scope(LIMITED, LIMITED_TO, false), scope("poll", POLLS, true)],
-            ..Config::default()
+            ..config
         };
         let engine = Engine::new(config.clone(), seed, at(Instant::ORIGIN)).unwrap();
         World {
@@ -166,6 +196,9 @@ impl World {
             refused_until: BTreeMap::new(),
             fetch: None,
             held: BTreeSet::new(),
+            closed: None,
+            gates: BTreeMap::new(),
+            paused_until: BTreeMap::new(),
             token_fetches: 0,
             largest_concurrency: concurrency,
             config,
@@ -182,8 +215,17 @@ impl World {
         self.trace.push(format!("{} <- {event:?}", self.clock));
         let now = at(self.clock);
         match *event {
-            Event::Submit { class, scopes, auth, replay, stream, deadline } => {
-                self.submit(class, scopes, auth, replay, stream, deadline);
+            Event::Submit { class, scopes, auth, replay, stream, timeout, deadline } => {
+                let job = Job {
+                    priority: Priority::ALL[class],
+                    scopes: SCOPE_SETS[scopes],
+                    auth,
+                    replay: [Replay::Always, Replay::IfUnprocessed, Replay::Never][replay],
+                    stream,
+                    attempt_timeout: timeout.map(Duration::from_millis),
+                    deadline: deadline.map(Duration::from_millis),
+                };
+                self.submit(job);
             }
             Event::Cancel(which) => {
                 let live: Vec<RequestId> = self.requests.keys().copied().collect();
@@ -196,8 +238,8 @@ impl World {
                     self.engine.cancel(id, now);
                 }
             }
-            Event::Answer { which, status, retry_after, redirect } => {
-                self.answer(which, status, retry_after, redirect);
+            Event::Answer { which, status, retry_after, spent, redirect } => {
+                self.answer(which, status, retry_after, spent, redirect);
             }
             Event::Complete(which) => {
                 let answered: Vec<AttemptId> = self.in_flight(|attempt| attempt.verdict.is_some());
@@ -218,8 +260,25 @@ impl World {
                     self.engine.handle_timeout(at(self.clock));
                 }
             }
+            Event::Back(millis) => {
+                let back = self.clock.as_nanos().saturating_sub(millis * 1_000_000);
+                let before = (self.engine.poll_timeout(), state(&self.engine.stats()));
+                self.engine.handle_timeout(at(Instant::from_nanos(back)));
+                assert!(self.engine.poll_output().is_none(), "time never goes back");
+                assert_eq!(before, (self.engine.poll_timeout(), state(&self.engine.stats())));
+            }
+            Event::Close(what) => {
+                if what < 3 {
+                    let drain = what > 0;
+                    self.engine.close(drain, now);
+                    self.held.clear();
+                    self.closed = Some(self.closed.unwrap_or(true) && drain);
+                }
+            }
             Event::Pause(which) => {
-                self.held.insert(HOLDS[which]);
+                if self.closed.is_none() {
+                    self.held.insert(HOLDS[which]);
+                }
                 self.engine.pause(HOLDS[which], now);
             }
             Event::Resume(which) => {
@@ -229,6 +288,14 @@ impl World {
             Event::Concurrency(concurrency) => {
                 self.config.concurrency = concurrency;
                 self.largest_concurrency = self.largest_concurrency.max(concurrency);
+                for scope in self.gates.keys().cloned().collect::<Vec<_>>() {
+                    let limit = self.limit(&scope);
+                    let ramped =
+                        |gate: &&mut Gate| matches!(**gate, Gate::Ramp(most) if most >= limit);
+                    if let Some(gate) = self.gates.get_mut(&scope).filter(ramped) {
+                        *gate = Gate::Open;
+                    }
+                }
                 self.engine.set_concurrency(concurrency, now).unwrap();
             }
             Event::TokenOk { lifetime } => {
@@ -269,9 +336,13 @@ impl World {
             } else if !self.in_flight(|attempt| attempt.verdict.is_some()).is_empty() {
                 self.happen(&Event::Complete(0));
             } else if !unanswered.is_empty() {
-                let answer =
-                    Event::Answer { which: 0, status: 200, retry_after: None, redirect: false };
-                self.happen(&answer);
+                self.happen(&Event::Answer {
+                    which: 0,
+                    status: 200,
+                    retry_after: None,
+                    spent: None,
+                    redirect: false,
+                });
             } else if self.engine.poll_timeout().is_some() {
                 self.happen(&Event::Step);
             } else {
@@ -281,30 +352,13 @@ impl World {
         self.check_end();
     }
 
-    fn submit(
-        &mut self,
-        class: usize,
-        scopes: usize,
-        auth: bool,
-        replay: usize,
-        stream: bool,
-        deadline: Option<u64>,
-    ) {
-        let names = SCOPE_SETS[scopes];
-        let class = Priority::ALL[class];
-        let job = Job {
-            priority: class,
-            scopes: names,
-            auth,
-            replay: [Replay::Always, Replay::IfUnprocessed, Replay::Never][replay],
-            stream,
-            attempt_timeout: None,
-            deadline: deadline.map(Duration::from_millis),
-        };
+    fn submit(&mut self, job: Job<'_>) {
+        let (names, class, auth, deadline) = (job.scopes, job.priority, job.auth, job.deadline);
         let before = self.engine.stats();
         let waiting = before.queued.iter().sum::<u64>() + before.waiting;
         match self.engine.submit(job, at(self.clock)) {
             Ok(id) => {
+                assert_eq!(self.closed, None, "a closed engine accepts nothing");
                 assert!(
                     waiting < u64::from(self.config.queue_limit),
                     "law 6: the queue is bounded"
@@ -322,39 +376,88 @@ impl World {
                     failures: 0,
                     replays: 0,
                     vague: false,
-                    deadline: deadline.map(|millis| self.clock + Duration::from_millis(millis)),
+                    deadline: deadline.map(|limit| self.clock + limit),
                 };
                 self.accepted += 1;
                 let clash = self.requests.insert(id, request);
                 assert!(clash.is_none(), "ids are not reused soon");
             }
+            Err(SubmitError::Closed) => assert!(self.closed.is_some()),
             Err(error) => {
                 assert_eq!(waiting, u64::from(self.config.queue_limit), "{error}");
             }
         }
     }
 
-    fn answer(&mut self, which: usize, status: u16, retry_after: Option<u64>, redirect: bool) {
+    fn answer(
+        &mut self,
+        which: usize,
+        status: u16,
+        retry_after: Option<u64>,
+        spent: Option<(Option<&str>, u64)>,
+        redirect: bool,
+    ) {
         let open = self.in_flight(|attempt| attempt.answered.is_none());
         let Some(id) = pick(&open, which) else { return };
         let attempt = self.flying.get_mut(&id).unwrap();
         attempt.answered = Some(status);
         let scopes = self.requests[&id.request].scopes.clone();
-        let throttle =
-            matches!(status, 429) || (matches!(status, 403 | 503) && retry_after.is_some());
-        if let (true, Some(seconds)) = (throttle, retry_after) {
+        let states = retry_after.is_some() || spent.is_some();
+        let throttle = status == 429 || (matches!(status, 403 | 503) && states);
+        let mut headers = Vec::new();
+        let seconds = retry_after.unwrap_or_default().to_string();
+        if retry_after.is_some() {
+            headers.push(("retry-after", &*seconds));
+        }
+        let limit = spent.map(|(name, reset)| match name {
+            Some(name) => format!("\"{name}\";r=0;t={reset}"),
+            None => format!("limit=9, remaining=0, reset={reset}"),
+        });
+        if let Some(limit) = &limit {
+            headers.push(("ratelimit", limit));
+        }
+        let charged = match spent {
+            Some((Some(name), _)) if !throttle => scopes.iter().find(|scope| *scope == name),
+            _ => None,
+        };
+        let charged = charged.unwrap_or(&scopes[0]);
+        let wait = spent.map(|(_, reset)| reset);
+        let wait = if throttle { retry_after.or(wait) } else { wait };
+        if let Some(seconds) = wait {
             // Below a second it may not be believed; the own backoff is at least that.
             let until = self.clock + Duration::from_secs(seconds);
-            let known = self.refused_until.entry(scopes[0].clone()).or_default();
+            let known = self.refused_until.entry(charged.clone()).or_default();
             *known = until.max(*known);
         }
-        let seconds = retry_after.unwrap_or_default().to_string();
-        let headers: &[(&str, &str)] = match retry_after {
-            Some(_) => &[("retry-after", &seconds)],
-            None => &[],
-        };
-        let head = Head { status, headers, redirect: redirect && status == 302 };
+        for scope in &scopes {
+            let closed = self.closed_until(scope);
+            let limit = self.limit(scope);
+            let gate = self.gates.entry(scope.clone()).or_default();
+            *gate = match *gate {
+                Gate::Probing(probe) if probe == id && (throttle || closed) => Gate::Closed,
+                Gate::Probing(probe) if probe == id => Gate::Ramp(2),
+                Gate::Ramp(most) if !throttle => Gate::Ramp(most + 1),
+                other => other,
+            };
+            if matches!(*gate, Gate::Ramp(most) if most >= limit) {
+                *gate = Gate::Open;
+            }
+        }
+        let head = Head { status, headers: &headers, redirect: redirect && status == 302 };
         self.engine.handle_input(Input::Head { attempt: id, head }, at(self.clock));
+    }
+
+    fn closed_until(&self, scope: &str) -> bool {
+        let paused = self.paused_until.get(scope);
+        paused.is_some_and(|until| self.clock < *until)
+    }
+
+    fn limit(&self, scope: &str) -> usize {
+        (match scope {
+            LIMITED => self.config.concurrency.min(LIMITED_TO),
+            "poll" => POLLS,
+            _ => self.config.concurrency,
+        }) as usize
     }
 
     fn fail(&mut self, which: usize, failure: usize) {
@@ -447,6 +550,17 @@ impl World {
                     request.failures += 1;
                     assert_eq!(request.failures, failures);
                 }
+                Output::Notice(Notice::Paused { scope, until, reason, .. })
+                    if reason != PauseReason::Budget =>
+                {
+                    let gate = self.gates.entry(scope.to_string()).or_default();
+                    // Of a probe that is out, the model does not know whether it still is one.
+                    *gate = match gate {
+                        Gate::Probing(_) => Gate::Open,
+                        _ => Gate::Closed,
+                    };
+                    self.paused_until.insert(scope.to_string(), until);
+                }
                 Output::Notice(_) => {}
             }
         }
@@ -472,6 +586,7 @@ impl World {
         let attempt = Attempt { answered: None, verdict: None, aborted: false };
         self.flying.insert(id, attempt);
         self.check_concurrency(&request);
+        self.check_gates(id, &request);
     }
 
     /// Whoever needs no more than the one that was sent, and is older in its class, must not be
@@ -486,6 +601,25 @@ impl World {
                 && (sent.auth || !other.auth)
                 && other.scopes.iter().all(|scope| sent.scopes.contains(scope));
             assert!(!passed_over, "law 4: {id} left before {other_id}");
+        }
+    }
+
+    /// One probe, then a ramp.
+    fn check_gates(&mut self, id: AttemptId, sent: &Request) {
+        for scope in &sent.scopes {
+            let paused = self.paused_until.get(scope).copied().unwrap_or_default();
+            let stale = self.clock >= paused + Duration::from_secs(3600);
+            let flying = self.flying.keys();
+            let in_scope = |id: &&AttemptId| self.requests[&id.request].scopes.contains(scope);
+            let flying = flying.filter(in_scope).count();
+            let gate = self.gates.entry(scope.clone()).or_default();
+            match *gate {
+                _ if stale => *gate = Gate::Open, // it may have been forgotten
+                Gate::Open => {}
+                Gate::Closed => *gate = Gate::Probing(id),
+                Gate::Probing(probe) => panic!("{scope}: {probe} is the probe, {id} is not"),
+                Gate::Ramp(most) => assert!(flying <= most, "{scope}: {flying} of {most}"),
+            }
         }
     }
 
@@ -510,14 +644,25 @@ impl World {
         assert_eq!(request.finishes, 0, "law 3: one end");
         request.finishes = 1;
         request.phase = Phase::Over;
-        if result.is_ok() {
-            assert!(request.sends > 0, "law 3: no success without an answer");
+        let now = self.clock;
+        match result {
+            Ok(()) => assert!(request.sends > 0, "law 3: no success without an answer"),
+            Err(RequestError::Deadline) => {
+                assert!(request.deadline.is_some_and(|deadline| now >= deadline));
+            }
+            Err(RequestError::RateLimited { .. }) => {}
+            Err(RequestError::Token { .. }) => assert!(request.auth),
+            Err(RequestError::Closed) => assert_eq!(self.closed, Some(false)),
+            Err(_) => assert!(request.sends > 0),
         }
     }
 
     /// The host reports an attempt over.
     fn over(&mut self, id: AttemptId) {
         self.flying.remove(&id).expect("it is in flight");
+        for gate in self.gates.values_mut().filter(|gate| **gate == Gate::Probing(id)) {
+            *gate = Gate::Closed; // it ended without an answer
+        }
         let request = self.requests.get_mut(&id.request).expect("it was accepted");
         if request.phase == Phase::Flying {
             request.phase = Phase::Waiting;
@@ -529,6 +674,18 @@ impl World {
             assert!(next > self.clock, "law 8: {wake:?} at {next} is no later than now");
         }
         assert_eq!(self.engine.stats().in_flight, self.flying.len() as u64);
+        for (id, request) in &self.requests {
+            if request.phase != Phase::Waiting || request.cancelled {
+                continue;
+            }
+            for scope in &request.scopes {
+                let until = self.refused_until.get(scope).copied().unwrap_or_default();
+                let wait = until.saturating_since(self.clock);
+                assert!(wait <= self.config.max_wait, "law 6: {id} waits {wait:?}");
+                let reached = request.deadline.is_none_or(|deadline| until < deadline);
+                assert!(reached, "law 6: {id} waits until {until}, beyond its deadline");
+            }
+        }
     }
 
     fn check_early_timeout(&mut self, next: Instant) {
