@@ -23,7 +23,11 @@ mod signals;
 mod sync;
 mod waits;
 
-use std::{env, io, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -97,7 +101,9 @@ fn log(verbose: bool) {
         Err(_) if verbose => EnvFilter::new(VERBOSE),
         Err(_) => return,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(io::stderr).init();
 }
 
 #[cfg(test)]

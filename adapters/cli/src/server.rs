@@ -1,6 +1,6 @@
 //! Which server is synced: the one that the environment names, or the embedded mock.
 
-use std::{env, path::Path, time::Duration};
+use std::time::Duration;
 
 use cxone_client::Client;
 use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, LimitSpec, Mock};
@@ -10,9 +10,6 @@ use crate::failure::Failure;
 
 /// Without these there is no server to sync but the mock.
 const REQUIRED: [&str; 3] = ["CXONE_BASE_URL", "CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"];
-
-/// This one alone names no server, but whoever sets it means one.
-const TOKEN_URL: &str = "CXONE_TOKEN_URL";
 
 /// Enough for 25 pages.
 const MOCK_INTERACTIONS: usize = 2_500;
@@ -85,19 +82,14 @@ impl EmbeddedMock {
     }
 }
 
-/// A client for the server that the environment names; `None` if it names none.
+/// A client for the server that the environment names; `None` if it names none. Whoever sets
+/// only `CXONE_TOKEN_URL` means one all the same.
 fn from_environment() -> Result<Option<Client>, Failure> {
-    let client = Client::from_env();
-    // In a file that cannot be read, nobody knows what is set.
-    if let Err(error) = &client
-        && error.field() == ".env"
-    {
-        return Err(Failure::new(error.to_string()));
-    }
-    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !is_set(name)).collect();
+    let found = Client::found_in_env()?;
+    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !found.contains(name)).collect();
     if missing.is_empty() {
-        Ok(Some(client?))
-    } else if missing.len() == REQUIRED.len() && !is_set(TOKEN_URL) {
+        Ok(Some(Client::from_env()?))
+    } else if found.is_empty() {
         Ok(None)
     } else {
         let verb = if missing.len() == 1 { "is" } else { "are" };
@@ -108,16 +100,6 @@ fn from_environment() -> Result<Option<Client>, Failure> {
              environment or in .env; or none, to sync the embedded mock.",
         ))
     }
-}
-
-/// Whether a variable has a value, by the rules of [`Client::from_env`].
-fn is_set(name: &str) -> bool {
-    let in_file = || {
-        let mut entries =
-            dotenvy::from_path_iter(Path::new(".env")).into_iter().flatten().flatten();
-        entries.any(|(key, value)| key == name && !value.is_empty())
-    };
-    env::var(name).is_ok_and(|value| !value.is_empty()) || in_file()
 }
 
 /// When the last of so many requests can be sent, the first being sent at zero.

@@ -112,6 +112,9 @@ impl ClientBuilder {
     /// `CXONE_BASE_URL` and `CXONE_TOKEN_URL`: from the environment, else from a `.env` file in
     /// the working directory. The process environment is not changed. An unreadable file is
     /// reported by [`build`](Self::build).
+    ///
+    /// In the file a value is taken as it stands, nothing in it expanded or escaped; it may be
+    /// quoted (`'` or `"`), and a comment begins with a `#` after a space.
     pub fn from_env(mut self) -> Self {
         match Environment::load() {
             Ok(found) => {

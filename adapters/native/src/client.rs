@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::builder::ClientBuilder;
 use crate::driver::{Command, Driver, Mind, Shared, Submission, Ticket};
+use crate::env::Environment;
 use crate::error::{Error, shown};
 use crate::notice::{BACKLOG, Notices};
 use crate::paginate::Paginate;
@@ -89,6 +90,16 @@ impl Client {
     /// [`BuildError`] names what is missing or cannot be used.
     pub fn from_env() -> Result<Client, BuildError> {
         Client::builder().from_env().build()
+    }
+
+    /// Which of the variables that [`ClientBuilder::from_env`] reads have a value, in the
+    /// environment or in `.env`: for a program that goes another way where none has.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if there is a `.env` that cannot be used.
+    pub fn found_in_env() -> Result<Vec<&'static str>, BuildError> {
+        Ok(Environment::load()?.found())
     }
 
     pub(crate) fn new(settings: Settings, transport: Transport) -> Client {

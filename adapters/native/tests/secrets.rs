@@ -77,7 +77,7 @@ async fn x16_x17_no_secret_is_ever_shown() {
     const SECRET: &str = "hunter2====";
     const TOKEN: &str = "tok-hunter2";
     let log = &*LOG;
-    for how in [ClientAuth::Body, ClientAuth::Basic] {
+    for (how, http2) in [(ClientAuth::Body, false), (ClientAuth::Basic, true)] {
         let mock = mock().await;
         let grant = format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer"}}"#);
         let quoting = format!(r#"{{"error":"x","error_description":"bad {SECRET}"}}"#);
@@ -88,6 +88,7 @@ async fn x16_x17_no_secret_is_ever_shown() {
         ]));
         let build = |builder: ClientBuilder| builder.client_credentials("id", SECRET);
         let builder = build(builder(&mock)).client_auth(how).max_attempts(2);
+        let builder = if http2 { builder.http2_prior_knowledge() } else { builder };
         let mut shown = format!("{builder:?}");
         let client = builder.build().unwrap();
         let request = client.get(ECHO).query(&[("key", SECRET)]).header("x-key", SECRET);

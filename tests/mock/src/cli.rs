@@ -33,8 +33,10 @@ While it runs, without signing in:
   curl URL/_mock/log                 every request, in order
   curl -X POST URL/_mock/reset       count from zero again
   curl URL/_mock/script -d 'SCRIPT'  let something go wrong, once or more often
+  curl URL/_mock/script -d '{\"clear\": true}'  nothing goes wrong any more (limits stay)
 
-A script, here and in --script, is JSON. All its parts may be left out:
+A script adds to those before it; a page fault lasts until it is cleared. Here and in
+--script it is JSON, and all its parts may be left out:
   {\"rules\": [{\"nth\": 3, \"do\": {\"status\": 503, \"retry_after\": 2}},
              {\"on\": \"/oauth2/token\", \"times\": 2, \"do\": {\"connection\": \"reset\"}}],
    \"pages\": {\"3\": \"loop\"}, \"revoke_after\": 10, \"limits\": {\"\": \"fixed:5/1s\"}}";

@@ -92,7 +92,8 @@ async fn mock_help_says_how_to_sign_in_to_steer_and_to_ask_it() {
     for args in [&["mock", "--help"][..], &["mock", "-h"], &["help", "mock"]] {
         let help = Run::of(dir.cxone(args)).await.expect_success().stdout;
         assert!(help.starts_with("Run a mock CXone server"), "{help}");
-        for word in ["URL/oauth2/token", "%3D", "/_mock/stats", "/_mock/script", "Ctrl-C"] {
+        for word in ["URL/oauth2/token", "%3D", "/_mock/stats", "/_mock/script", "clear", "Ctrl-C"]
+        {
             assert!(help.contains(word), "{word}\n{help}");
         }
         // What it shows as a script is one.

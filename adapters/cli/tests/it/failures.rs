@@ -155,4 +155,5 @@ async fn logging_is_off_until_asked_for() {
     assert_eq!(dir.run(&mock, &[]).await.expect_success().stderr, "");
     let run = dir.run(&mock, &["sync", "-v"]).await.expect_success();
     assert!(run.stderr.contains("cxone_client"), "{}", run.stderr);
+    assert!(!run.stderr.contains('\x1b'), "colours are for a terminal: {:?}", run.stderr);
 }
