@@ -27,7 +27,7 @@ const made = trap ? 'build/wasm-trap' : 'build/wasm';
 run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
   '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
 const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
-run(bin('wasm-opt'), '-O3', '--converge', '--strip-producers', ...features.map((it) => `--enable-${it}`),
+run(bin('wasm-opt'), '-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
   `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
 const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
 mkdirSync('src/generated', { recursive: true });
@@ -38,8 +38,8 @@ const common = {
   bundle: true,
   target: 'es2022',
   define: { __VERSION__: JSON.stringify(version) },
-  minifySyntax: true,
-  minifyWhitespace: true,
+  minify: true,
+  keepNames: true,
   legalComments: 'none',
   sourcemap: true,
   sourcesContent: true,
