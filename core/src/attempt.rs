@@ -387,7 +387,7 @@ impl Engine {
         } else {
             let returned = self.scopes.scope(scope).lanes().iter();
             let returned = returned.flat_map(|lane| self.queue.returned(*lane));
-            self.timers.until(until, Wake::Deadline).filter(here).chain(returned).collect()
+            self.timers.deadlines_until(until).filter(here).chain(returned).collect()
         };
         for slot in waiting {
             if let Some(error) = self.cannot_wait(slot) {

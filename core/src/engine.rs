@@ -200,9 +200,7 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit: self.config.queue_limit });
         }
         let instant = self.now.instant;
-        let default = [DEFAULT_SCOPE];
-        let names = if job.scopes.is_empty() { &default } else { job.scopes };
-        let lane = self.lane(names, job.auth);
+        let lane = self.lane(job.scopes, job.auth);
         let deadline = job.deadline.map_or(Instant::FAR, |limit| instant + limit);
         let request = Request {
             deadline,
@@ -460,9 +458,9 @@ impl Engine {
                 || at >= request.deadline
                 || at > request.retry_until
         };
-        let stated = self.scopes.stated_until(lane);
-        let closed_until = self.scopes.closed_until(lane, now);
-        if let Some(retry_at) = closed_until.filter(|at| too_late(*at, stated)) {
+        if let Some(retry_at) = self.scopes.closed_until(lane, now)
+            && too_late(retry_at, self.scopes.stated_until(lane))
+        {
             return Some(RequestError::RateLimited { retry_at, status: request.throttled });
         }
         if !self.scopes.lane_key(lane).auth {

@@ -117,6 +117,7 @@ pub mod retry;
 pub mod retry_after;
 mod scope;
 pub mod signals;
+mod small_set;
 mod status;
 mod structured_field;
 pub mod time;

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{Priority, RequestId};
+use crate::small_set::SmallSet;
 
 const NONE: u32 = u32::MAX;
 const CLASSES: usize = Priority::ALL.len();
@@ -46,15 +47,21 @@ struct Entry<T> {
     value: Option<T>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
-    head: Option<u32>,
-    tail: Option<u32>,
+    head: u32,
+    tail: u32,
     returned: BTreeSet<(Sequence, u32)>,
     /// The sequence under which this list stands in the ready order.
     listed: Option<Sequence>,
     /// It is counted among those that only a full scope holds back.
     held_back: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        List { head: NONE, tail: NONE, returned: BTreeSet::new(), listed: None, held_back: false }
+    }
 }
 
 /// Why a lane is not in the ready order.
@@ -75,6 +82,8 @@ struct Lane {
     parked: Parked,
     /// Entries of this lane, queued or not.
     entries: u32,
+    /// Those that are queued.
+    queued: u32,
 }
 
 /// The queue of all requests of an engine, with a value of the engine's for each.
@@ -84,7 +93,7 @@ pub(crate) struct Queue<T> {
     free: u32,
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
-    ready: [[BTreeSet<(Sequence, u32)>; CLASSES]; GROUPS],
+    ready: [[SmallSet<(Sequence, u32)>; CLASSES]; GROUPS],
     next_sequence: Sequence,
     queued: [u32; CLASSES],
     /// Lists with somebody whom only a full scope holds back.
@@ -177,15 +186,20 @@ impl<T> Queue<T> {
         let entry = &self.slab[slot as usize];
         debug_assert_eq!(entry.place, Place::Out);
         let (lane, class) = (entry.lane, entry.class);
-        let tail = self.list_mut(lane, class).tail.replace(slot);
-        match tail {
-            Some(tail) => self.slab[tail as usize].next = slot,
-            None => self.list_mut(lane, class).head = Some(slot),
+        self.queued[class.index()] += 1;
+        let owner = self.lane_mut(lane);
+        owner.queued += 1;
+        let list = &mut owner.lists[class.index()];
+        let tail = std::mem::replace(&mut list.tail, slot);
+        if tail == NONE {
+            list.head = slot;
         }
         let entry = &mut self.slab[slot as usize];
-        (entry.previous, entry.next, entry.place) = (tail.unwrap_or(NONE), NONE, Place::Fresh);
-        self.queued[class.index()] += 1;
-        self.relist(lane, class);
+        (entry.previous, entry.next, entry.place) = (tail, NONE, Place::Fresh);
+        match tail {
+            NONE => self.relist(lane, class),
+            tail => self.slab[tail as usize].next = slot,
+        }
     }
 
     /// Queues an entry that was queued before at its old place.
@@ -194,33 +208,42 @@ impl<T> Queue<T> {
         debug_assert_eq!(entry.place, Place::Out);
         entry.place = Place::Returned;
         let (lane, class, sequence) = (entry.lane, entry.class, entry.sequence);
-        self.list_mut(lane, class).returned.insert((sequence, slot));
         self.queued[class.index()] += 1;
+        let owner = self.lane_mut(lane);
+        owner.queued += 1;
+        owner.lists[class.index()].returned.insert((sequence, slot));
         self.relist(lane, class);
     }
 
     /// Takes an entry out of its list; it stays an entry. Nothing happens if it is not queued.
     pub(crate) fn withdraw(&mut self, slot: u32) {
-        let Entry { sequence, previous, next, lane, class, place, .. } = self.slab[slot as usize];
-        match place {
-            Place::Free | Place::Out => return,
-            Place::Returned => {
-                self.list_mut(lane, class).returned.remove(&(sequence, slot));
-            }
-            Place::Fresh => {
-                match previous {
-                    NONE => self.list_mut(lane, class).head = some(next),
-                    previous => self.slab[previous as usize].next = next,
-                }
-                match next {
-                    NONE => self.list_mut(lane, class).tail = some(previous),
-                    next => self.slab[next as usize].previous = previous,
-                }
-            }
+        let entry = &mut self.slab[slot as usize];
+        let Entry { sequence, previous, next, lane, class, place, .. } = *entry;
+        if let Place::Free | Place::Out = place {
+            return;
         }
-        self.slab[slot as usize].place = Place::Out;
+        entry.place = Place::Out;
         self.queued[class.index()] -= 1;
-        self.relist(lane, class);
+        let owner = self.lane_mut(lane);
+        owner.queued -= 1;
+        let list = &mut owner.lists[class.index()];
+        if place == Place::Returned {
+            list.returned.remove(&(sequence, slot));
+            return self.relist(lane, class);
+        }
+        if next == NONE {
+            list.tail = previous;
+        }
+        if previous == NONE {
+            list.head = next;
+        }
+        if next != NONE {
+            self.slab[next as usize].previous = previous;
+        }
+        match previous {
+            NONE => self.relist(lane, class),
+            previous => self.slab[previous as usize].next = next,
+        }
     }
 
     /// Takes a lane out of the ready order, or puts it back.
@@ -236,12 +259,22 @@ impl<T> Queue<T> {
         self.held_back[class.index()] > 0
     }
 
+    /// Does any lane stand in the ready order? `shared` as in [`first`](Self::first).
+    pub(crate) fn is_ready(&self, shared: bool) -> bool {
+        let groups = if shared { &self.ready[..] } else { &self.ready[1..] };
+        groups.iter().flatten().any(|ready| !ready.is_empty())
+    }
+
     /// The ready lane with the oldest request of a class, and that request. `shared`: also
     /// lanes that need one of the client's slots.
     pub(crate) fn first(&self, class: Priority, shared: bool) -> Option<(u32, u32)> {
-        let groups = if shared { 0..GROUPS } else { 1..GROUPS };
-        let ready = groups.filter_map(|group| self.ready[group][class.index()].first());
-        let &(_, lane) = ready.min()?;
+        let [common, apart] = &self.ready;
+        let apart = apart[class.index()].first();
+        let common = if shared { common[class.index()].first() } else { None };
+        let &(_, lane) = match (common, apart) {
+            (Some(common), Some(apart)) => common.min(apart),
+            (common, apart) => common.or(apart)?,
+        };
         Some((lane, self.head(lane, class)?.1))
     }
 
@@ -276,7 +309,7 @@ impl<T> Queue<T> {
 
     /// Does this lane have requests that wait for their turn?
     pub(crate) fn has_queued(&self, lane: u32) -> bool {
-        Priority::ALL.iter().any(|class| self.head(lane, *class).is_some())
+        self.lane(lane).queued > 0
     }
 
     pub(crate) fn lane_is_empty(&self, lane: u32) -> bool {
@@ -335,9 +368,11 @@ impl<T> Queue<T> {
 
     fn head(&self, lane: u32, class: Priority) -> Option<(Sequence, u32)> {
         let list = &self.lane(lane).lists[class.index()];
-        let fresh = list.head.map(|slot| (self.slab[slot as usize].sequence, slot));
-        let returned = list.returned.first().copied();
-        match (fresh, returned) {
+        let fresh = match list.head {
+            NONE => None,
+            slot => Some((self.slab[slot as usize].sequence, slot)),
+        };
+        match (fresh, list.returned.first().copied()) {
             (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
             (fresh, returned) => fresh.or(returned),
         }
@@ -354,10 +389,6 @@ impl<T> Queue<T> {
     fn list_mut(&mut self, lane: u32, class: Priority) -> &mut List {
         &mut self.lane_mut(lane).lists[class.index()]
     }
-}
-
-fn some(slot: u32) -> Option<u32> {
-    (slot != NONE).then_some(slot)
 }
 
 /// Sees to it that a class which has somebody to send is not passed over for ever.

@@ -45,8 +45,8 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, wait: Duration) -> Instant {
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos))
+        let nanos = wait.as_secs().saturating_mul(1_000_000_000);
+        Instant(self.0.saturating_add(nanos).saturating_add(u64::from(wait.subsec_nanos())))
     }
 }
 
