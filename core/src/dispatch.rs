@@ -93,7 +93,7 @@ impl Engine {
         }
         request.attempts = request.attempts.saturating_add(1);
         let id = AttemptId { request: request_id, number: request.attempts };
-        let timeout = now + request.attempt_timeout;
+        let timeout = now.plus_nanos(request.attempt_timeout);
         let place = self.attempts.insert(Attempt {
             slot,
             id,
@@ -105,7 +105,7 @@ impl Engine {
             aborted: false,
             timed_out: false,
         });
-        request.in_flight = Some(place);
+        request.set_in_flight(Some(place));
         if let Some(attempt) = self.attempts.get_mut(place) {
             self.timers.put(&mut attempt.timer, Some(timeout), Wake::AttemptTimeout, place);
         }

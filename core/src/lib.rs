@@ -98,6 +98,7 @@ mod alone;
 mod attempt;
 pub mod backoff;
 mod budget;
+mod chunks;
 pub mod config;
 mod dispatch;
 mod engine;

@@ -139,6 +139,8 @@ pub(crate) struct Scopes {
     sweep_at: usize,
     lanes: Vec<Option<LaneState>>,
     by_key: BTreeMap<LaneKey, u32>,
+    /// The lane that was asked for last, which is mostly asked for again.
+    recent: u32,
     token_parked: Vec<u32>,
 }
 
@@ -165,8 +167,12 @@ impl Scopes {
     }
 
     /// The lane of requests with these scopes, if there is one.
-    pub(crate) fn find_lane(&self, key: LaneKey) -> Option<u32> {
-        self.by_key.get(&key).copied()
+    pub(crate) fn find_lane(&mut self, key: LaneKey) -> Option<u32> {
+        match self.lanes.get(self.recent as usize) {
+            Some(Some(lane)) if lane.key == key => {}
+            _ => self.recent = *self.by_key.get(&key)?,
+        }
+        Some(self.recent)
     }
 
     /// The key for requests with these scopes, which are made if they are not there; of none, that

@@ -41,6 +41,17 @@ impl<T: Ord + Copy> SmallSet<T> {
         }
     }
 
+    /// Removes one item and adds another.
+    pub(crate) fn replace(&mut self, old: &T, new: T) {
+        match self.few.as_mut_slice() {
+            [only] if only == old && self.many.is_empty() => *only = new,
+            _ => {
+                self.remove(old);
+                self.insert(new);
+            }
+        }
+    }
+
     pub(crate) fn first(&self) -> Option<&T> {
         let few = self.few.last();
         if self.many.is_empty() {

@@ -41,12 +41,18 @@ impl Instant {
     }
 }
 
+impl Instant {
+    pub(crate) const fn plus_nanos(self, nanos: u64) -> Instant {
+        Instant(self.0.saturating_add(nanos))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, wait: Duration) -> Instant {
         let nanos = wait.as_secs().saturating_mul(1_000_000_000);
-        Instant(self.0.saturating_add(nanos).saturating_add(u64::from(wait.subsec_nanos())))
+        self.plus_nanos(nanos).plus_nanos(u64::from(wait.subsec_nanos()))
     }
 }
 

@@ -10,12 +10,20 @@ use crate::time::Instant;
 type Timer = (Instant, Wake, u32);
 
 /// Deadlines, earliest first; at one moment the order of [`Wake`], then of places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Timers {
+    /// The first moment of all, or `Instant::FAR`: what every call asks for.
+    earliest: Instant,
     /// Those of attempts and scopes.
     few: SmallSet<Timer>,
     /// Those that each request may have.
     many: BTreeSet<Timer>,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers { earliest: Instant::FAR, few: SmallSet::default(), many: BTreeSet::new() }
+    }
 }
 
 impl Timers {
@@ -28,6 +36,7 @@ impl Timers {
             true => drop(self.many.insert((at, wake, of))),
             false => self.few.insert((at, wake, of)),
         }
+        self.earliest = self.earliest.min(at);
     }
 
     /// Takes back a timer; nothing happens if it is not set.
@@ -38,6 +47,9 @@ impl Timers {
         match is_of_request(wake) {
             true => drop(self.many.remove(&(at, wake, of))),
             false => self.few.remove(&(at, wake, of)),
+        }
+        if at == self.earliest {
+            self.earliest = self.first().map_or(Instant::FAR, |(at, ..)| at);
         }
     }
 
@@ -63,12 +75,13 @@ impl Timers {
 
     /// Takes out the earliest that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Wake, u32)> {
-        let (at, wake, of) = self.first()?;
-        if at > now {
-            return None;
-        }
+        let (at, wake, of) = if self.is_due(now) { self.first()? } else { return None };
         self.clear(at, wake, of);
         Some((wake, of))
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.earliest <= now && self.earliest != Instant::FAR
     }
 
     /// The owners of the deadlines of requests up to a moment.
