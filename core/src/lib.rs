@@ -97,6 +97,9 @@
 mod alone;
 mod attempt;
 pub mod backoff;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod budget;
 mod chunks;
 pub mod config;
