@@ -45,12 +45,12 @@ impl Engine {
 
     /// A request's wait is over; now it takes the budget.
     pub(crate) fn rejoin(&mut self, slot: u32) {
-        let sequence = self.queue.sequence(slot);
+        let turn = self.queue.turn(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
         };
         request.alone = Alone::Unpaid;
-        self.unpaid.insert((request.class, sequence, slot));
+        self.unpaid.insert(turn);
         self.pay();
     }
 
@@ -86,7 +86,6 @@ impl Engine {
 
     /// A request waits alone no longer, whatever becomes of it.
     pub(crate) fn leave_alone(&mut self, slot: u32) {
-        let sequence = self.queue.sequence(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
         };
@@ -94,7 +93,7 @@ impl Engine {
             Alone::No => return,
             Alone::Backoff => self.timers.clear(request.since, Wake::Retry, slot),
             Alone::Unpaid => {
-                self.unpaid.remove(&(request.class, sequence, slot));
+                self.unpaid.remove(&self.queue.turn(slot));
                 if self.unpaid.is_empty() {
                     self.timers.put(&mut self.budget_timer, None, Wake::Budget, 0);
                 }

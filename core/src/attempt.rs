@@ -1,6 +1,8 @@
 //! One sending of a request, from its `Send` until the host reports it over: what its answer
 //! means for the scopes, for the token and for the request.
 
+use core::num::NonZeroU16;
+
 use crate::config::{DRAIN_TIMEOUT, MAX_SCOPES};
 use crate::engine::{Engine, MAX_HOPS};
 use crate::error::RequestError;
@@ -231,7 +233,7 @@ impl Engine {
             Judgement::Deliver => Consequence::Deliver,
             Judgement::Failed => Consequence::Fail(error_of(status)),
             Judgement::Throttled => {
-                request.throttled = Some(status);
+                request.throttled = NonZeroU16::new(status);
                 let refused = || match status {
                     503 => error_of(status),
                     _ => self.rate_limited(slot),
@@ -383,7 +385,7 @@ impl Engine {
         let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {
             let mut scopes = self.scopes.lane_key(self.queue.lane_of(*slot)).scopes();
-            let waits = self.queue.get(*slot).is_some_and(|request| request.in_flight.is_none());
+            let waits = self.queue.get(*slot).is_some_and(|request| request.in_flight().is_none());
             waits && scopes.any(|other| other == scope)
         };
         let waiting: Vec<u32> = if stated > self.config.max_wait || until == Instant::FAR {
@@ -391,7 +393,7 @@ impl Engine {
         } else {
             let returned = self.scopes.scope(scope).lanes().iter();
             let returned = returned.flat_map(|lane| self.queue.returned(*lane));
-            self.timers.until(until, Wake::Deadline).filter(here).chain(returned).collect()
+            self.timers.deadlines_until(until).filter(here).chain(returned).collect()
         };
         for slot in waiting {
             if let Some(error) = self.cannot_wait(slot) {
@@ -417,16 +419,16 @@ impl Engine {
     fn rate_limited(&self, slot: u32) -> RequestError {
         let now = self.now.instant;
         let retry_at = self.scopes.closed_until(self.queue.lane_of(slot), now).unwrap_or(now);
-        let status = self.queue.get(slot).and_then(|request| request.throttled);
+        let status = self.queue.get(slot).and_then(|request| request.throttled());
         RequestError::RateLimited { retry_at, status }
     }
 
     /// The attempt holds no slot any more.
     fn free_slot(&mut self, place: u32) -> Option<Attempt> {
-        self.set_attempt_timer(place, None);
-        let attempt = self.attempts.remove(place)?;
+        let mut attempt = self.attempts.remove(place)?;
+        self.timers.put(&mut attempt.timer, None, Wake::AttemptTimeout, place);
         if let Some(request) = self.queue.get_mut(attempt.slot) {
-            request.in_flight = None;
+            request.set_in_flight(None);
         }
         if !self.queue.is_apart(attempt.lane) {
             self.slots -= 1;
@@ -439,7 +441,7 @@ impl Engine {
     }
 
     fn find_attempt(&self, id: AttemptId) -> Option<u32> {
-        let place = self.queue.get(self.queue.find(id.request)?)?.in_flight?;
+        let place = self.queue.find(id.request)?.in_flight()?;
         self.attempts.get(place).filter(|attempt| attempt.id == id).map(|_| place)
     }
 

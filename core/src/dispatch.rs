@@ -17,7 +17,11 @@ impl Engine {
         }
         loop {
             let shared = self.slots < self.config.concurrency;
-            let ready = Priority::ALL.map(|class| self.front(class, shared).is_some());
+            if !self.queue.is_ready(shared) {
+                return; // the commonest: all slots are taken
+            }
+            let fronts = Priority::ALL.map(|class| self.front(class, shared));
+            let ready = fronts.map(|front| front.is_some());
             let Some(class) = self.fair.choose(ready, self.config.fair_share) else {
                 return;
             };
@@ -27,8 +31,10 @@ impl Engine {
                     || self.queue.holds_back(class)
                     || !shared && self.front(class, true).is_some()
             });
-            let Some((lane, slot)) = self.front(class, shared) else {
-                return;
+            // Parking the blocked lanes of one class changes nothing for another one's front.
+            debug_assert_eq!(fronts[class.index()], self.front(class, shared));
+            let Some((lane, slot)) = fronts[class.index()] else {
+                return; // not reached: who was chosen is ready
             };
             self.fair.sent(class, eligible);
             self.send(lane, slot);
@@ -87,7 +93,7 @@ impl Engine {
         }
         request.attempts = request.attempts.saturating_add(1);
         let id = AttemptId { request: request_id, number: request.attempts };
-        let timeout = now + request.attempt_timeout;
+        let timeout = now.plus_nanos(request.attempt_timeout);
         let place = self.attempts.insert(Attempt {
             slot,
             id,
@@ -99,7 +105,7 @@ impl Engine {
             aborted: false,
             timed_out: false,
         });
-        request.in_flight = Some(place);
+        request.set_in_flight(Some(place));
         if let Some(attempt) = self.attempts.get_mut(place) {
             self.timers.put(&mut attempt.timer, Some(timeout), Wake::AttemptTimeout, place);
         }
@@ -114,7 +120,9 @@ impl Engine {
         }
         if first {
             self.budget.first_send(now);
-            self.pay();
+            if !self.unpaid.is_empty() {
+                self.pay();
+            }
         }
     }
 
@@ -158,9 +166,10 @@ impl Engine {
             return;
         };
         let at = match scope.permit(now) {
-            Permit::Now if scope.has_parked() => return self.release(Blocker::Scope(index)),
-            Permit::At(at) if scope.has_parked() => Some(at),
-            _ => None,
+            _ if !scope.has_parked() => None,
+            Permit::Now => return self.release(Blocker::Scope(index)),
+            Permit::At(at) => Some(at),
+            Permit::AfterAnswer | Permit::Full => None,
         };
         self.timers.put(&mut scope.timer, at, Wake::Gate, index);
     }

@@ -1,7 +1,7 @@
 //! Wiring only: commands and inputs in, outputs out. What is decided is decided in the other
 //! files; here it is put together.
 
-use core::time::Duration;
+use core::num::NonZeroU16;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -68,22 +68,38 @@ pub(crate) struct Request {
     pub(crate) since: Instant,
     /// Retrying ends then; known from the first send on.
     pub(crate) retry_until: Instant,
-    pub(crate) attempt_timeout: Duration,
+    /// Nanoseconds; `u64::MAX` is none.
+    pub(crate) attempt_timeout: u64,
     pub(crate) attempts: u32,
-    /// The attempt that is in flight, by its place.
-    pub(crate) in_flight: Option<u32>,
     pub(crate) failures: u32,
+    /// The place of the attempt that is in flight, or `NOT_IN_FLIGHT`.
+    in_flight: u32,
     /// The status of its last throttled answer.
-    pub(crate) throttled: Option<u16>,
+    pub(crate) throttled: Option<NonZeroU16>,
     pub(crate) hops: u8,
     pub(crate) replay: Replay,
-    pub(crate) class: Priority,
     pub(crate) stream: bool,
     /// It was replayed after a 401.
     pub(crate) reauthorized: bool,
     pub(crate) alone: Alone,
     /// Its end was told, or it was cancelled: it is kept only until its attempt is over.
     pub(crate) ended: bool,
+}
+
+const NOT_IN_FLIGHT: u32 = u32::MAX;
+
+impl Request {
+    pub(crate) fn set_in_flight(&mut self, attempt: Option<u32>) {
+        self.in_flight = attempt.unwrap_or(NOT_IN_FLIGHT);
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<u32> {
+        (self.in_flight != NOT_IN_FLIGHT).then_some(self.in_flight)
+    }
+
+    pub(crate) fn throttled(&self) -> Option<u16> {
+        self.throttled.map(NonZeroU16::get)
+    }
 }
 
 /// Is a request waiting outside the queue after a failure?
@@ -200,22 +216,20 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit: self.config.queue_limit });
         }
         let instant = self.now.instant;
-        let default = [DEFAULT_SCOPE];
-        let names = if job.scopes.is_empty() { &default } else { job.scopes };
-        let lane = self.lane(names, job.auth);
+        let lane = self.lane(job.scopes, job.auth);
         let deadline = job.deadline.map_or(Instant::FAR, |limit| instant + limit);
+        let attempt_timeout = job.attempt_timeout.unwrap_or(self.config.attempt_timeout);
         let request = Request {
             deadline,
             since: instant,
             retry_until: Instant::FAR,
-            attempt_timeout: job.attempt_timeout.unwrap_or(self.config.attempt_timeout),
+            attempt_timeout: u64::try_from(attempt_timeout.as_nanos()).unwrap_or(u64::MAX),
             attempts: 0,
-            in_flight: None,
+            in_flight: NOT_IN_FLIGHT,
             failures: 0,
             throttled: None,
             hops: 0,
             replay: job.replay,
-            class: job.priority,
             stream: job.stream,
             reauthorized: false,
             alone: Alone::No,
@@ -400,8 +414,7 @@ impl Engine {
 
     /// The place of a request that has not ended.
     pub(crate) fn live(&self, id: RequestId) -> Option<u32> {
-        let slot = self.queue.find(id)?;
-        self.queue.get(slot).is_some_and(|request| !request.ended).then_some(slot)
+        self.queue.find(id).filter(|request| !request.ended).map(|_| id.slot())
     }
 
     /// Tells a request's end. Does nothing if that was told already.
@@ -424,7 +437,7 @@ impl Engine {
             return;
         };
         request.ended = true;
-        let (deadline, in_flight) = (request.deadline, request.in_flight);
+        let (deadline, in_flight) = (request.deadline, request.in_flight());
         self.timers.clear(deadline, Wake::Deadline, slot);
         match in_flight {
             Some(attempt) => self.abort(attempt),
@@ -434,10 +447,10 @@ impl Engine {
 
     /// Frees a request's place, and its lane if that was the last one in it.
     pub(crate) fn forget(&mut self, slot: u32) {
-        let lane = self.queue.lane_of(slot);
-        self.queue.remove(slot);
-        let lane_is_over = self.queue.lane_is_empty(lane);
-        if lane_is_over {
+        let Some(lane) = self.queue.remove(slot) else {
+            return;
+        };
+        if self.queue.lane_is_empty(lane) {
             let scopes = self.scopes.lane_key(lane);
             self.scopes.remove_lane(lane, self.now.instant);
             self.queue.remove_lane(lane);
@@ -462,10 +475,10 @@ impl Engine {
                 || at >= request.deadline
                 || at > request.retry_until
         };
-        let stated = self.scopes.stated_until(lane);
-        let closed_until = self.scopes.closed_until(lane, now);
-        if let Some(retry_at) = closed_until.filter(|at| too_late(*at, stated)) {
-            return Some(RequestError::RateLimited { retry_at, status: request.throttled });
+        if let Some(retry_at) = self.scopes.closed_until(lane, now)
+            && too_late(retry_at, self.scopes.stated_until(lane))
+        {
+            return Some(RequestError::RateLimited { retry_at, status: request.throttled() });
         }
         if !self.scopes.lane_key(lane).auth {
             return None;
@@ -488,7 +501,7 @@ impl Engine {
             }
             self.dispatch();
             // Sending may have set a timer that is due at once; being out of date, it is no loop.
-            if self.timers.next().is_none_or(|(at, _)| at > self.now.instant) {
+            if !self.timers.is_due(self.now.instant) {
                 return;
             }
         }
@@ -521,8 +534,8 @@ impl Engine {
         let Some(request) = self.queue.get(slot) else {
             return;
         };
-        let settled = request.in_flight.and_then(|attempt| self.attempts.settled_error(attempt));
-        let in_line = request.in_flight.is_none() && request.alone == Alone::No;
+        let settled = request.in_flight().and_then(|attempt| self.attempts.settled_error(attempt));
+        let in_line = request.in_flight().is_none() && request.alone == Alone::No;
         let waits_for_token = in_line && self.scopes.awaits_token(self.queue.lane_of(slot));
         let no_token = match waits_for_token {
             true => self.token.trouble(self.now.instant),

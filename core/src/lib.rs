@@ -97,7 +97,11 @@
 mod alone;
 mod attempt;
 pub mod backoff;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod budget;
+mod chunks;
 pub mod config;
 pub mod credentials;
 mod dispatch;
@@ -118,6 +122,7 @@ pub mod retry;
 pub mod retry_after;
 mod scope;
 pub mod signals;
+mod small_set;
 mod status;
 mod structured_field;
 pub mod time;

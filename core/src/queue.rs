@@ -11,7 +11,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::chunks::Chunks;
 use crate::event::{Priority, RequestId};
+use crate::small_set::SmallSet;
 
 const NONE: u32 = u32::MAX;
 const CLASSES: usize = Priority::ALL.len();
@@ -46,15 +48,21 @@ struct Entry<T> {
     value: Option<T>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
-    head: Option<u32>,
-    tail: Option<u32>,
+    head: u32,
+    tail: u32,
     returned: BTreeSet<(Sequence, u32)>,
-    /// The sequence under which this list stands in the ready order.
-    listed: Option<Sequence>,
+    /// The head, and the sequence under which this list stands in the ready order, if it does.
+    listed: Option<(Sequence, u32)>,
     /// It is counted among those that only a full scope holds back.
     held_back: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        List { head: NONE, tail: NONE, returned: BTreeSet::new(), listed: None, held_back: false }
+    }
 }
 
 /// Why a lane is not in the ready order.
@@ -75,16 +83,18 @@ struct Lane {
     parked: Parked,
     /// Entries of this lane, queued or not.
     entries: u32,
+    /// Those that are queued.
+    queued: u32,
 }
 
 /// The queue of all requests of an engine, with a value of the engine's for each.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    slab: Vec<Entry<T>>,
+    slab: Chunks<Entry<T>>,
     free: u32,
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
-    ready: [[BTreeSet<(Sequence, u32)>; CLASSES]; GROUPS],
+    ready: [[SmallSet<(Sequence, u32)>; CLASSES]; GROUPS],
     next_sequence: Sequence,
     queued: [u32; CLASSES],
     /// Lists with somebody whom only a full scope holds back.
@@ -95,7 +105,7 @@ pub(crate) struct Queue<T> {
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
         Queue {
-            slab: Vec::new(),
+            slab: Chunks::new(),
             free: NONE,
             lanes: Vec::new(),
             free_lanes: Vec::new(),
@@ -146,81 +156,92 @@ impl<T> Queue<T> {
             value: Some(value),
         };
         if self.free == NONE {
-            self.slab.push(entry(0));
-            return RequestId::new((self.slab.len() - 1) as u32, 0);
+            return RequestId::new(self.slab.push(entry(0)), 0);
         }
         let slot = self.free;
-        let old = &mut self.slab[slot as usize];
+        let old = &mut self.slab[slot];
         self.free = old.next;
         let generation = (old.generation + 1) % RequestId::GENERATIONS;
         *old = entry(generation);
         RequestId::new(slot, generation)
     }
 
-    /// Takes an entry out for good, queued or not.
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
+    /// Takes an entry out for good, queued or not, and says in which lane it was.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<u32> {
         self.withdraw(slot);
-        let free = self.free;
-        let entry = &mut self.slab[slot as usize];
-        let value = entry.value.take()?;
+        let entry = &mut self.slab[slot];
+        entry.value.take()?;
         entry.place = Place::Free;
-        entry.next = free;
+        entry.next = std::mem::replace(&mut self.free, slot);
         let lane = entry.lane;
-        self.free = slot;
         self.entries -= 1;
         self.lane_mut(lane).entries -= 1;
-        Some(value)
+        Some(lane)
     }
 
     /// Queues a new entry behind all of its lane and class.
     pub(crate) fn push(&mut self, slot: u32) {
-        let entry = &self.slab[slot as usize];
+        let entry = &self.slab[slot];
         debug_assert_eq!(entry.place, Place::Out);
         let (lane, class) = (entry.lane, entry.class);
-        let tail = self.list_mut(lane, class).tail.replace(slot);
-        match tail {
-            Some(tail) => self.slab[tail as usize].next = slot,
-            None => self.list_mut(lane, class).head = Some(slot),
-        }
-        let entry = &mut self.slab[slot as usize];
-        (entry.previous, entry.next, entry.place) = (tail.unwrap_or(NONE), NONE, Place::Fresh);
         self.queued[class.index()] += 1;
-        self.relist(lane, class);
+        let owner = self.lane_mut(lane);
+        owner.queued += 1;
+        let list = &mut owner.lists[class.index()];
+        let tail = std::mem::replace(&mut list.tail, slot);
+        if tail == NONE {
+            list.head = slot;
+        }
+        let entry = &mut self.slab[slot];
+        (entry.previous, entry.next, entry.place) = (tail, NONE, Place::Fresh);
+        match tail {
+            NONE => self.relist(lane, class),
+            tail => self.slab[tail].next = slot,
+        }
     }
 
     /// Queues an entry that was queued before at its old place.
     pub(crate) fn requeue(&mut self, slot: u32) {
-        let entry = &mut self.slab[slot as usize];
+        let entry = &mut self.slab[slot];
         debug_assert_eq!(entry.place, Place::Out);
         entry.place = Place::Returned;
         let (lane, class, sequence) = (entry.lane, entry.class, entry.sequence);
-        self.list_mut(lane, class).returned.insert((sequence, slot));
         self.queued[class.index()] += 1;
+        let owner = self.lane_mut(lane);
+        owner.queued += 1;
+        owner.lists[class.index()].returned.insert((sequence, slot));
         self.relist(lane, class);
     }
 
     /// Takes an entry out of its list; it stays an entry. Nothing happens if it is not queued.
     pub(crate) fn withdraw(&mut self, slot: u32) {
-        let Entry { sequence, previous, next, lane, class, place, .. } = self.slab[slot as usize];
-        match place {
-            Place::Free | Place::Out => return,
-            Place::Returned => {
-                self.list_mut(lane, class).returned.remove(&(sequence, slot));
-            }
-            Place::Fresh => {
-                match previous {
-                    NONE => self.list_mut(lane, class).head = some(next),
-                    previous => self.slab[previous as usize].next = next,
-                }
-                match next {
-                    NONE => self.list_mut(lane, class).tail = some(previous),
-                    next => self.slab[next as usize].previous = previous,
-                }
-            }
+        let entry = &mut self.slab[slot];
+        let Entry { sequence, previous, next, lane, class, place, .. } = *entry;
+        if let Place::Free | Place::Out = place {
+            return;
         }
-        self.slab[slot as usize].place = Place::Out;
+        entry.place = Place::Out;
         self.queued[class.index()] -= 1;
-        self.relist(lane, class);
+        let owner = self.lane_mut(lane);
+        owner.queued -= 1;
+        let list = &mut owner.lists[class.index()];
+        if place == Place::Returned {
+            list.returned.remove(&(sequence, slot));
+            return self.relist(lane, class);
+        }
+        if next == NONE {
+            list.tail = previous;
+        }
+        if previous == NONE {
+            list.head = next;
+        }
+        if next != NONE {
+            self.slab[next].previous = previous;
+        }
+        match previous {
+            NONE => self.relist(lane, class),
+            previous => self.slab[previous].next = next,
+        }
     }
 
     /// Takes a lane out of the ready order, or puts it back.
@@ -236,47 +257,59 @@ impl<T> Queue<T> {
         self.held_back[class.index()] > 0
     }
 
+    /// Does any lane stand in the ready order? `shared` as in [`first`](Self::first).
+    pub(crate) fn is_ready(&self, shared: bool) -> bool {
+        let groups = if shared { &self.ready[..] } else { &self.ready[1..] };
+        groups.iter().flatten().any(|ready| !ready.is_empty())
+    }
+
     /// The ready lane with the oldest request of a class, and that request. `shared`: also
     /// lanes that need one of the client's slots.
+    #[inline]
     pub(crate) fn first(&self, class: Priority, shared: bool) -> Option<(u32, u32)> {
-        let groups = if shared { 0..GROUPS } else { 1..GROUPS };
-        let ready = groups.filter_map(|group| self.ready[group][class.index()].first());
-        let &(_, lane) = ready.min()?;
-        Some((lane, self.head(lane, class)?.1))
+        let [common, apart] = &self.ready;
+        let apart = apart[class.index()].first();
+        let common = if shared { common[class.index()].first() } else { None };
+        let &(_, lane) = match (common, apart) {
+            (Some(common), Some(apart)) => common.min(apart),
+            (common, apart) => common.or(apart)?,
+        };
+        Some((lane, self.lane(lane).lists[class.index()].listed?.1))
     }
 
     /// The entry that this id names, if it is still there.
-    pub(crate) fn find(&self, id: RequestId) -> Option<u32> {
+    pub(crate) fn find(&self, id: RequestId) -> Option<&T> {
         let slot = id.slot();
-        let entry = self.slab.get(slot as usize)?;
+        let entry = self.slab.get(slot)?;
         let same = RequestId::new(slot, entry.generation) == id;
-        (same && entry.value.is_some()).then_some(slot)
+        entry.value.as_ref().filter(|_| same)
     }
 
     pub(crate) fn id(&self, slot: u32) -> RequestId {
-        RequestId::new(slot, self.slab[slot as usize].generation)
+        RequestId::new(slot, self.slab[slot].generation)
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
-        self.slab.get(slot as usize)?.value.as_ref()
+        self.slab.get(slot)?.value.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.slab.get_mut(slot as usize)?.value.as_mut()
+        self.slab.get_mut(slot)?.value.as_mut()
     }
 
-    /// Where an entry stands in the order of submission.
-    pub(crate) fn sequence(&self, slot: u32) -> u64 {
-        self.slab[slot as usize].sequence
+    /// An entry, and what it has its turn by: its class, then the order of submission.
+    pub(crate) fn turn(&self, slot: u32) -> (Priority, u64, u32) {
+        let Entry { class, sequence, .. } = self.slab[slot];
+        (class, sequence, slot)
     }
 
     pub(crate) fn lane_of(&self, slot: u32) -> u32 {
-        self.slab[slot as usize].lane
+        self.slab[slot].lane
     }
 
     /// Does this lane have requests that wait for their turn?
     pub(crate) fn has_queued(&self, lane: u32) -> bool {
-        Priority::ALL.iter().any(|class| self.head(lane, *class).is_some())
+        self.lane(lane).queued > 0
     }
 
     pub(crate) fn lane_is_empty(&self, lane: u32) -> bool {
@@ -298,7 +331,7 @@ impl<T> Queue<T> {
 
     /// All entries, in the order of their places in the slab.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        (0..self.slab.len() as u32).filter(|slot| self.slab[*slot as usize].value.is_some())
+        (0..self.slab.len()).filter(|slot| self.slab[*slot].value.is_some())
     }
 
     /// How many requests wait for their turn, by class.
@@ -313,7 +346,7 @@ impl<T> Queue<T> {
 
     /// Brings the ready order in line with the head of one list.
     fn relist(&mut self, lane: u32, class: Priority) {
-        let head = self.head(lane, class).map(|head| head.0);
+        let head = self.head(lane, class);
         let owner = self.lane(lane);
         let (apart, parked) = (owner.apart, owner.parked);
         let List { listed: old, held_back, .. } = owner.lists[class.index()];
@@ -328,20 +361,22 @@ impl<T> Queue<T> {
             return;
         }
         let ready = &mut self.ready[usize::from(apart)][class.index()];
-        if let Some(sequence) = old {
-            ready.remove(&(sequence, lane));
-        }
-        if let Some(sequence) = new {
-            ready.insert((sequence, lane));
+        match (old, new) {
+            (Some((old, _)), Some((new, _))) => ready.replace(&(old, lane), (new, lane)),
+            (Some((old, _)), None) => ready.remove(&(old, lane)),
+            (None, Some((new, _))) => ready.insert((new, lane)),
+            (None, None) => {}
         }
         self.list_mut(lane, class).listed = new;
     }
 
     fn head(&self, lane: u32, class: Priority) -> Option<(Sequence, u32)> {
         let list = &self.lane(lane).lists[class.index()];
-        let fresh = list.head.map(|slot| (self.slab[slot as usize].sequence, slot));
-        let returned = list.returned.first().copied();
-        match (fresh, returned) {
+        let fresh = match list.head {
+            NONE => None,
+            slot => Some((self.slab[slot].sequence, slot)),
+        };
+        match (fresh, list.returned.first().copied()) {
             (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
             (fresh, returned) => fresh.or(returned),
         }
@@ -358,10 +393,6 @@ impl<T> Queue<T> {
     fn list_mut(&mut self, lane: u32, class: Priority) -> &mut List {
         &mut self.lane_mut(lane).lists[class.index()]
     }
-}
-
-fn some(slot: u32) -> Option<u32> {
-    (slot != NONE).then_some(slot)
 }
 
 /// Sees to it that a class which has somebody to send is not passed over for ever.

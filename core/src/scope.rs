@@ -107,14 +107,17 @@ pub(crate) enum Blocker {
 /// What the requests of one lane have in common.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct LaneKey {
-    scopes: [Option<u32>; MAX_SCOPES],
+    /// Narrowest first, then `NONE`.
+    scopes: [u32; MAX_SCOPES],
     pub(crate) auth: bool,
 }
+
+const NONE: u32 = u32::MAX;
 
 impl LaneKey {
     /// The scopes, narrowest first.
     pub(crate) fn scopes(self) -> impl Iterator<Item = u32> {
-        self.scopes.into_iter().flatten()
+        self.scopes.into_iter().take_while(|scope| *scope != NONE)
     }
 }
 
@@ -130,10 +133,14 @@ pub(crate) struct Scopes {
     slots: Vec<Option<Scope>>,
     free: Vec<u32>,
     by_name: BTreeMap<Arc<str>, u32>,
+    /// The scope of requests that name none.
+    default: u32,
     /// At so many scopes, those that have come to be forgettable are looked for.
     sweep_at: usize,
     lanes: Vec<Option<LaneState>>,
     by_key: BTreeMap<LaneKey, u32>,
+    /// The lane that was asked for last, which is mostly asked for again.
+    recent: u32,
     token_parked: Vec<u32>,
 }
 
@@ -143,10 +150,9 @@ impl Scopes {
         for scope in known {
             scopes.add(&scope.name, scope.concurrency, scope.apart, true);
         }
-        if scopes.find(default).is_none() {
-            scopes.add(default, None, false, true);
-        }
-        scopes
+        let default =
+            scopes.find(default).unwrap_or_else(|| scopes.add(default, None, false, true));
+        Scopes { default, ..scopes }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
@@ -161,19 +167,27 @@ impl Scopes {
     }
 
     /// The lane of requests with these scopes, if there is one.
-    pub(crate) fn find_lane(&self, key: LaneKey) -> Option<u32> {
-        self.by_key.get(&key).copied()
+    pub(crate) fn find_lane(&mut self, key: LaneKey) -> Option<u32> {
+        match self.lanes.get(self.recent as usize) {
+            Some(Some(lane)) if lane.key == key => {}
+            _ => self.recent = *self.by_key.get(&key)?,
+        }
+        Some(self.recent)
     }
 
-    /// The key for requests with these scopes, which are made if they are not there.
+    /// The key for requests with these scopes, which are made if they are not there; of none, that
+    /// with the default scope.
     pub(crate) fn key(&mut self, names: &[&str], auth: bool, now: Instant) -> LaneKey {
+        let mut scopes = [NONE; MAX_SCOPES];
+        if names.is_empty() {
+            scopes[0] = self.default;
+        }
         if names.iter().any(|name| self.find(name).is_none()) {
             self.sweep(now);
         }
-        let mut scopes = [None; MAX_SCOPES];
         for (place, name) in scopes.iter_mut().zip(names) {
             let scope = self.find(name);
-            *place = Some(scope.unwrap_or_else(|| self.add(name, None, false, false)));
+            *place = scope.unwrap_or_else(|| self.add(name, None, false, false));
         }
         LaneKey { scopes, auth }
     }

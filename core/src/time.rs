@@ -41,12 +41,18 @@ impl Instant {
     }
 }
 
+impl Instant {
+    pub(crate) const fn plus_nanos(self, nanos: u64) -> Instant {
+        Instant(self.0.saturating_add(nanos))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, wait: Duration) -> Instant {
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos))
+        let nanos = wait.as_secs().saturating_mul(1_000_000_000);
+        self.plus_nanos(nanos).plus_nanos(u64::from(wait.subsec_nanos()))
     }
 }
 

@@ -3,23 +3,54 @@
 use std::collections::BTreeSet;
 
 use crate::event::Wake;
+use crate::small_set::SmallSet;
 use crate::time::Instant;
 
+/// A moment, its reason, and the place of what it is for.
+type Timer = (Instant, Wake, u32);
+
 /// Deadlines, earliest first; at one moment the order of [`Wake`], then of places.
-#[derive(Debug, Default)]
-pub(crate) struct Timers(BTreeSet<(Instant, Wake, u32)>);
+#[derive(Debug)]
+pub(crate) struct Timers {
+    /// The first moment of all, or `Instant::FAR`: what every call asks for.
+    earliest: Instant,
+    /// Those of attempts and scopes.
+    few: SmallSet<Timer>,
+    /// Those that each request may have.
+    many: BTreeSet<Timer>,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers { earliest: Instant::FAR, few: SmallSet::default(), many: BTreeSet::new() }
+    }
+}
 
 impl Timers {
     /// Sets a timer for what has the place `of`. One that never fires is not kept.
     pub(crate) fn set(&mut self, at: Instant, wake: Wake, of: u32) {
-        if at != Instant::FAR {
-            self.0.insert((at, wake, of));
+        if at == Instant::FAR {
+            return;
         }
+        match is_of_request(wake) {
+            true => drop(self.many.insert((at, wake, of))),
+            false => self.few.insert((at, wake, of)),
+        }
+        self.earliest = self.earliest.min(at);
     }
 
     /// Takes back a timer; nothing happens if it is not set.
     pub(crate) fn clear(&mut self, at: Instant, wake: Wake, of: u32) {
-        self.0.remove(&(at, wake, of));
+        if at == Instant::FAR {
+            return;
+        }
+        match is_of_request(wake) {
+            true => drop(self.many.remove(&(at, wake, of))),
+            false => self.few.remove(&(at, wake, of)),
+        }
+        if at == self.earliest {
+            self.earliest = self.first().map_or(Instant::FAR, |(at, ..)| at);
+        }
     }
 
     /// Moves a timer that its owner remembers in `slot` to `at`, or takes it back.
@@ -44,23 +75,37 @@ impl Timers {
 
     /// Takes out the earliest that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Wake, u32)> {
-        let &(at, wake, of) = self.0.first()?;
-        if at > now {
-            return None;
-        }
-        self.0.pop_first();
+        let (at, wake, of) = if self.is_due(now) { self.first()? } else { return None };
+        self.clear(at, wake, of);
         Some((wake, of))
     }
 
-    /// The owners of timers of one kind up to a moment.
-    pub(crate) fn until(&self, moment: Instant, wake: Wake) -> impl Iterator<Item = u32> {
-        self.0
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.earliest <= now && self.earliest != Instant::FAR
+    }
+
+    /// The owners of the deadlines of requests up to a moment.
+    pub(crate) fn deadlines_until(&self, moment: Instant) -> impl Iterator<Item = u32> {
+        self.many
             .range(..=(moment, Wake::Deadline, u32::MAX))
-            .filter(move |timer| timer.1 == wake)
+            .filter(|timer| timer.1 == Wake::Deadline)
             .map(|timer| timer.2)
     }
 
     pub(crate) fn next(&self) -> Option<(Instant, Wake)> {
-        self.0.first().map(|&(at, wake, _)| (at, wake))
+        self.first().map(|(at, wake, _)| (at, wake))
     }
+
+    fn first(&self) -> Option<Timer> {
+        let few = self.few.first();
+        if self.many.is_empty() {
+            return few.copied();
+        }
+        few.into_iter().chain(self.many.first()).min().copied()
+    }
+}
+
+/// Is there one for each request, if need be?
+fn is_of_request(wake: Wake) -> bool {
+    matches!(wake, Wake::Retry | Wake::Deadline)
 }

@@ -81,7 +81,7 @@ impl Engine {
         };
         let waits = |slot: &u32| {
             let auth = self.scopes.lane_key(self.queue.lane_of(*slot)).auth;
-            let request = self.queue.get(*slot).filter(|request| request.in_flight.is_none());
+            let request = self.queue.get(*slot).filter(|request| request.in_flight().is_none());
             auth && request.is_some_and(&ends)
         };
         let ending: Vec<u32> = self.queue.slots().filter(waits).collect();

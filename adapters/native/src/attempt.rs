@@ -114,7 +114,8 @@ pub(crate) struct Attempt {
     pub(crate) shared: Arc<Shared>,
     pub(crate) http: reqwest::Client,
     pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) url: Url,
+    /// Where a redirect leads.
+    pub(crate) elsewhere: Option<Box<Url>>,
     pub(crate) token: Option<HeaderValue>,
     pub(crate) instruction: oneshot::Receiver<Instruction>,
 }
@@ -143,10 +144,14 @@ impl Attempt {
         let at = Stamp::now();
         let follow =
             settings.follow_redirects.then(|| redirect(&self.outgoing.method, &response)).flatten();
+        let headers = match self.outgoing.stream {
+            true => response.headers().clone(), // they go with the body, too
+            false => mem::take(response.headers_mut()),
+        };
         guard.report(Report::Head(Box::new(Head {
             status: response.status(),
             version: response.version(),
-            headers: response.headers().clone(),
+            headers,
             url: response.url().clone(),
             follow,
             at,
@@ -178,7 +183,8 @@ impl Attempt {
     fn request(&self) -> Option<reqwest::Request> {
         let Attempt { shared, outgoing, .. } = self;
         let settings = &shared.settings;
-        let mut request = reqwest::Request::new(outgoing.method.clone(), self.url.clone());
+        let url = self.elsewhere.as_deref().unwrap_or(&outgoing.url);
+        let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
         let headers = request.headers_mut();
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);

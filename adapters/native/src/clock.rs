@@ -33,11 +33,15 @@ impl Clock {
     }
 
     pub(crate) fn at(&self, stamp: Stamp) -> Now {
-        let since = stamp.instant.saturating_duration_since(self.origin);
-        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let wall = stamp.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        Now::new(cxone_core::Instant::from_nanos(nanos), Wall::from_millis(millis))
+        Now::new(self.since_origin(stamp.instant), Wall::from_millis(millis))
+    }
+
+    fn since_origin(&self, instant: Instant) -> cxone_core::Instant {
+        let since = instant.saturating_duration_since(self.origin);
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        cxone_core::Instant::from_nanos(nanos)
     }
 
     /// The same moment on the runtime's clock; `None` if it is beyond its range.
@@ -47,7 +51,12 @@ impl Clock {
 
     /// From now until that moment.
     pub(crate) fn until(&self, at: cxone_core::Instant) -> Duration {
-        at.saturating_since(self.now().instant)
+        at.saturating_since(self.since_origin(Instant::now()))
+    }
+
+    /// Has that moment come?
+    pub(crate) fn is_past(&self, at: cxone_core::Instant) -> bool {
+        at <= self.since_origin(Instant::now())
     }
 
     /// The same moment on the wall clock, as that one goes now.

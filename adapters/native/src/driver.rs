@@ -1,7 +1,7 @@
 //! The task that owns the engine: it performs outputs, reports inputs, and decides nothing.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::mem;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use tracing::Instrument;
 use crate::attempt::{self, Attempt, End, Guard, Instruction};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::ids::IdMap;
 use crate::notice::Notice;
 use crate::pending::{Caller, Pending};
 use crate::request::Outgoing;
@@ -113,8 +114,8 @@ pub(crate) struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     /// For attempts and token fetches; weak, since they keep no client alive.
     reports: mpsc::WeakUnboundedSender<Command>,
-    pending: HashMap<RequestId, Pending>,
-    flights: HashMap<AttemptId, Flight>,
+    pending: IdMap<RequestId, Pending>,
+    flights: IdMap<AttemptId, Flight>,
     tokens: Tokens,
     fetch: Option<(Generation, AbortHandle)>,
     /// A fetch that ended with the driver before: it is to be done again.
@@ -149,8 +150,8 @@ impl Driver {
             transport,
             commands,
             reports,
-            pending: HashMap::new(),
-            flights: HashMap::new(),
+            pending: IdMap::default(),
+            flights: IdMap::default(),
             tokens,
             fetch: None,
             fetching,
@@ -178,17 +179,17 @@ impl Driver {
                 break;
             }
             let deadline = self.engine.poll_timeout().map(|(at, _)| at);
-            let now = self.clock.now();
-            if deadline.is_some_and(|at| at <= now.instant) {
-                self.engine.handle_timeout(now);
+            if deadline.is_some_and(|at| self.clock.is_past(at)) {
+                self.engine.handle_timeout(self.clock.now());
             } else {
                 // tokio rounds up to its grain of a millisecond, so it wakes nobody early. What
-                // is beyond its range is armed again when that ends.
+                // is beyond its range is armed again when that ends. A timer that rings before it
+                // need is left alone: mostly the deadline moves on before that.
                 let at = deadline.and_then(|at| self.clock.instant(at)).map(Into::into);
-                if let Some(at) = at.filter(|_| at != armed) {
+                if let Some(at) = at.filter(|at| armed.is_none_or(|armed| *at < armed)) {
                     sleep.as_mut().reset(at);
+                    armed = Some(at);
                 }
-                armed = at;
                 tokio::select! {
                     biased;
                     command = self.commands.recv() => match command {
@@ -393,7 +394,7 @@ impl Driver {
             shared: self.shared.clone(),
             http: self.transport.api.clone(),
             outgoing: pending.outgoing.clone(),
-            url: pending.url().clone(),
+            elsewhere: pending.elsewhere.clone(),
             token,
             instruction,
         };

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, content: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("cxone-{}-{name}", uuid::Uuid::new_v4()));
+        let path = std::env::temp_dir().join(format!("cxone-{}-{name}", crate::ids::fresh_uuid()));
         std::fs::write(&path, content).unwrap();
         path
     }

@@ -93,6 +93,7 @@ mod clock;
 mod driver;
 mod env;
 mod error;
+mod ids;
 mod notice;
 mod paginate;
 mod pending;

@@ -41,7 +41,7 @@ impl Caller {
 pub(crate) struct Pending {
     pub(crate) outgoing: Arc<Outgoing>,
     /// Where the next attempt goes after a redirect.
-    elsewhere: Option<Box<Url>>,
+    pub(crate) elsewhere: Option<Box<Url>>,
     caller: Caller,
     /// The last head that was seen, and what was read of its body.
     head: Option<Box<Head>>,
@@ -94,10 +94,6 @@ impl Pending {
 
     pub(crate) fn stream(&mut self, attempt: AttemptId) {
         self.streaming = Some(attempt);
-    }
-
-    pub(crate) fn url(&self) -> &Url {
-        self.elsewhere.as_deref().unwrap_or(&self.outgoing.url)
     }
 
     pub(crate) fn attempt(&self) -> u32 {

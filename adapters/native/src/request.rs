@@ -17,6 +17,7 @@ use url::Url;
 use crate::address::resolve;
 use crate::client::Client;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
+use crate::ids::fresh_uuid;
 use crate::pending::Caller;
 use crate::response::{Response, StreamResponse};
 
@@ -362,8 +363,9 @@ impl Draft {
         let by_default = settings.default_headers.get(CORRELATION_ID).filter(|_| own_origin);
         let given = self.headers.get(CORRELATION_ID).cloned().or(self.correlation_id);
         let correlation_id = given.or_else(|| by_default.cloned()).or_else(|| {
-            let id = settings.correlation_id.then(|| uuid::Uuid::new_v4().to_string())?;
-            HeaderValue::try_from(id).ok()
+            let id = settings.correlation_id.then(fresh_uuid)?;
+            let mut text = uuid::Uuid::encode_buffer();
+            HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
         });
         let scopes = if self.scopes.is_empty() {
             settings.scope_by.scopes(&self.method, &self.url, &settings.base)

@@ -1,0 +1,65 @@
+//! Names for requests: cheap to look up and cheap to make.
+
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+/// A map by the engine's ids. They are counted up by the engine and not chosen by anybody, so a
+/// hash that nobody can foresee would be wasted on them.
+pub(crate) type IdMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// Multiplies and folds, as FxHash does.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+/// 2⁶⁴ divided by the golden ratio, made odd (Knuth, The Art of Computer Programming §6.4).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Hasher for IdHasher {
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(26) ^ n).wrapping_mul(SPREAD);
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(n.into());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn finish(&self) -> u64 {
+        // The map looks at both ends; a product is best at its upper one.
+        self.0.rotate_left(26)
+    }
+}
+
+/// A UUID of version 4 that nobody can foresee, made from random keys and a counter: asking the
+/// system for random bytes would be a system call for each request.
+pub(crate) fn fresh_uuid() -> Uuid {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
+    let random = u128::from(high) << 64 | u128::from(low);
+    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn fresh_uuids_are_of_version_4_and_all_different() {
+        let ids: Vec<Uuid> = (0..10_000).map(|_| fresh_uuid()).collect();
+        assert!(ids.iter().all(|id| id.get_version_num() == 4));
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        // Neither half is a counter that could be told from the one before.
+        let close = ids.windows(2).filter(|w| w[0].as_u128().abs_diff(w[1].as_u128()) >> 100 == 0);
+        assert!(close.count() < 10);
+    }
+}
