@@ -84,12 +84,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let received = args.now.unwrap_or_else(now);
     let Some(file) = &args.file else {
         let mut input = io::stdin().lock();
-        if input.is_terminal() {
+        let typed = input.is_terminal();
+        if typed {
             eprintln!("Paste a response head as `curl -i` prints it; Ctrl-D ends it.");
         }
         let status = explain(&mut input, args, received)?;
-        // Whoever writes the body shall not fail for having nobody who reads it.
-        let _ = io::copy(&mut input, &mut io::sink());
+        if !typed {
+            // Whoever writes the body shall not fail for having nobody who reads it.
+            let _ = io::copy(&mut input, &mut io::sink());
+        }
         return Ok(status);
     };
     match File::open(file) {

@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_is_cut_off_or_spoiled_anywhere_is_read_or_refused() {
+        let whole = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/2 429 \r\nA: 7\r\n\tb\r\n\r\n{}";
+        for at in 0..whole.len() {
+            let spoiled = [0, b'\n', b'\r', b' ', b':', b'9', 0xff].map(|byte| {
+                let mut bytes = whole.to_vec();
+                bytes[at] = byte;
+                bytes
+            });
+            for bytes in spoiled.iter().map(Vec::as_slice).chain([&whole[..at]]) {
+                if let Ok(head) = Head::read(bytes) {
+                    assert!((200..1000).contains(&head.status) || head.status == 101, "{bytes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn other_bytes_than_utf_8_spoil_their_value_only() {
         let head = Head::read(&b"HTTP/1.1 429\nRetry-After: \xb2\nA: 1\n\n"[..]).unwrap();
         assert_eq!((head.get("retry-after"), head.get("a")), (Some("\u{fffd}"), Some("1")));
