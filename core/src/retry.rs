@@ -22,7 +22,9 @@ pub enum Judgement {
     Deliver,
     /// The server refused it for now; it was not processed.
     Throttled,
-    /// The token was not accepted.
+    /// The token was not accepted. The status alone says so: `WWW-Authenticate` is not asked, since
+    /// the 401s of the CXone APIs carry none, or one without a scheme, and RFC 6750 §3.1 has a
+    /// missing right answered by a 403.
     Unauthorized,
     /// It may go better next time.
     Transient,

@@ -5,6 +5,7 @@
 //! | `main.rs` | arguments, dispatch, exit status |
 //! | `sync.rs` | the sync: pages in, records out |
 //! | `server.rs` | which server: the one of the environment, or the embedded mock |
+//! | `explain.rs` | what the client would do with an answer |
 //! | `output.rs` | the file of records |
 //! | `screen.rs` | what is shown while it runs: lines, bar, countdown |
 //! | `waits.rs` | what is waited for, and for how long |
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod explain;
 mod failure;
 mod output;
 mod report;
@@ -61,6 +63,12 @@ enum Command {
     /// Sync all interactions to a file (what `cxone` alone does)
     #[command(after_help = HELP_ENVIRONMENT)]
     Sync(sync::Args),
+    /// Say what the client would do with an answer, and why
+    ///
+    /// It reads the head of a response as `curl -i` prints it; of several in a row the last one
+    /// counts, and the body is ignored.
+    #[command(after_help = explain::HELP_EXAMPLES)]
+    Explain(explain::Args),
     /// Run a mock CXone server in the foreground, to try integrations on
     Mock(cxone_mock::cli::Args),
 }
@@ -84,6 +92,7 @@ async fn main() -> ExitCode {
             log(args.verbose);
             sync::run(args).await
         }
+        Command::Explain(args) => explain::run(&args),
         Command::Mock(args) => {
             cxone_mock::cli::run(args).await.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }

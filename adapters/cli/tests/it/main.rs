@@ -1,6 +1,7 @@
 //! The real command against a mock in the test's process.
 
 mod embedded;
+mod explain;
 mod failures;
 mod faults;
 mod lines;

@@ -1,0 +1,4 @@
+//! A token answer, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cxone_fuzz::token(input));
