@@ -267,7 +267,7 @@ export class CxoneClient extends EventTarget {
   #accept(task: WholeTask | FetchTask, signal: AbortSignal | null | undefined): void {
     signal?.throwIfAborted();
     this.#host.submit(task, task.outgoing.priority, task.outgoing.scopes, task.outgoing.flags, task.outgoing.timeout, task.outgoing.deadline);
-    if (signal) task.watched = this.#signals.watch(signal, (reason) => task.aborted(reason));
+    if (signal) task.watchBy((abort) => this.#signals.watch(signal, abort));
   }
 }
 

@@ -88,6 +88,8 @@ abstract class HttpTask extends Task {
   #elsewhere: URL | undefined;
   #sent = false;
   #cause: unknown;
+  /** Watches the caller's signal; gives what ends that. */
+  #watch: ((abort: (reason: unknown) => void) => () => void) | undefined;
   /** Ends the watch of the caller's signal. */
   protected unwatch: (() => void) | undefined;
 
@@ -102,20 +104,14 @@ abstract class HttpTask extends Task {
     return this.outgoing.correlationId;
   }
 
-  set watched(unwatch: () => void) {
-    if (this.ended) unwatch();
-    else this.unwatch = unwatch;
-  }
-
-  /** The caller's signal has fired. */
-  aborted(reason: unknown): void {
-    if (this.ended) {
-      // Handed over, and perhaps still being read.
-      this.#flight?.controller.abort(reason);
-      return;
-    }
-    this.wire.host.cancel(this);
-    this.reject(reason);
+  /** To be called once it is accepted, with what watches the caller's signal. */
+  watchBy(watch: (abort: (reason: unknown) => void) => () => void): void {
+    if (this.ended) return;
+    this.#watch = watch;
+    this.unwatch = watch((reason) => {
+      this.wire.host.cancel(this);
+      this.reject(reason);
+    });
   }
 
   send(number: number, token: number): void {
@@ -175,9 +171,15 @@ abstract class HttpTask extends Task {
   /** Is the body wanted as bytes? */
   protected abstract isBinary(status: number): boolean;
 
-  /** The answer that is handed over unread. */
-  protected get unread(): TransportResponse | undefined {
-    return this.#flight?.response;
+  /** The answer that is handed over unread. The signal still ends it, for as long as it lives. */
+  protected handOver(): Response {
+    const { controller, response } = this.#flight!;
+    const handed = response!.response();
+    this.unwatch?.();
+    // What the watch holds must not hold the answer, or that would live as long as the signal.
+    const unwatch = this.#watch?.((reason) => controller.abort(reason));
+    if (unwatch) unread.register(handed, unwatch);
+    return handed;
   }
 
   protected rejectWith(failed: Failed): void {
@@ -316,10 +318,7 @@ export class FetchTask extends HttpTask {
   }
 
   finish(): void {
-    const response = this.unread!.response();
-    // An abort still ends the body, for as long as there is somebody to read it.
-    if (this.unwatch) unread.register(response, this.unwatch);
-    this.#resolve(response);
+    this.#resolve(this.handOver());
   }
 
   protected isBinary(): boolean {
