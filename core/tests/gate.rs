@@ -104,7 +104,38 @@ fn a_success_of_an_older_round_neither_opens_nor_closes() {
     assert_eq!(host.flying.len(), 2, "nor does it lift the ramp");
 }
 
+#[test]
+fn a_success_that_is_not_the_probes_does_not_open_even_in_its_own_round() {
+    let (mut host, first) = busy(5);
+    host.refuse(first[0], 1);
+    let early_probe = probe(&mut host);
+    for attempt in &first[2..] {
+        host.ok(*attempt);
+    }
+    host.ok(early_probe);
+    let in_the_ramp = host.sent_one();
+    host.refuse(first[1], 10); // of an older round: it closes the ramp, and begins no round
+    let late_probe = probe(&mut host);
+    host.ok(in_the_ramp);
+    assert!(host.sent().is_empty(), "it was sent before the pause");
+    host.ok(late_probe);
+    assert_eq!(host.sent().len(), 2);
+}
+
 // The probe.
+
+#[test]
+fn the_probe_is_one_even_if_an_older_attempt_is_cancelled_meanwhile() {
+    let (mut host, first) = busy(3);
+    host.refuse(first[0], 1);
+    let probe = probe(&mut host);
+    host.cancel(first[1].request);
+    host.end_aborted();
+    assert!(host.sent().is_empty(), "only the probe hands its role on");
+    host.cancel(probe.request);
+    host.end_aborted();
+    assert_eq!(host.sent().len(), 1, "the next request is the probe");
+}
 
 #[test]
 fn x6_t30_at_the_deadline_one_probe_goes_out_in_the_usual_order() {
