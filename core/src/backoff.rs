@@ -167,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn chance_is_below_one_whatever_fraction_it_is_made_of() {
+        for fraction in [1.0, 1.5, f64::INFINITY] {
+            assert_eq!(Chance::from_fraction(fraction), Chance((1 << 53) - 1));
+        }
+        for fraction in [0.0, -0.5, f64::NAN] {
+            assert_eq!(Chance::from_fraction(fraction), Chance(0));
+        }
+    }
+
+    #[test]
     fn x1_x2_a_stated_wait_is_neither_capped_nor_multiplied() {
         let backoff = Backoff::default();
         for n in 0..6 {
