@@ -499,7 +499,9 @@ impl Engine {
             while let Some((wake, of)) = self.timers.pop_due(self.now.instant) {
                 self.wake(wake, of);
             }
-            self.dispatch();
+            if self.may_send() {
+                self.dispatch();
+            }
             // Sending may have set a timer that is due at once; being out of date, it is no loop.
             if !self.timers.is_due(self.now.instant) {
                 return;

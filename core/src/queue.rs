@@ -95,6 +95,8 @@ pub(crate) struct Queue<T> {
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
     ready: [[SmallSet<(Sequence, u32)>; CLASSES]; GROUPS],
+    /// Lists that stand in the ready order, by group.
+    lists_ready: [u32; GROUPS],
     next_sequence: Sequence,
     queued: [u32; CLASSES],
     /// Lists with somebody whom only a full scope holds back.
@@ -110,6 +112,7 @@ impl<T> Queue<T> {
             lanes: Vec::new(),
             free_lanes: Vec::new(),
             ready: Default::default(),
+            lists_ready: [0; GROUPS],
             next_sequence: 0,
             queued: [0; CLASSES],
             held_back: [0; CLASSES],
@@ -259,8 +262,8 @@ impl<T> Queue<T> {
 
     /// Does any lane stand in the ready order? `shared` as in [`first`](Self::first).
     pub(crate) fn is_ready(&self, shared: bool) -> bool {
-        let groups = if shared { &self.ready[..] } else { &self.ready[1..] };
-        groups.iter().flatten().any(|ready| !ready.is_empty())
+        let [common, apart] = self.lists_ready;
+        apart > 0 || shared && common > 0
     }
 
     /// The ready lane with the oldest request of a class, and that request. `shared`: also
@@ -363,8 +366,14 @@ impl<T> Queue<T> {
         let ready = &mut self.ready[usize::from(apart)][class.index()];
         match (old, new) {
             (Some((old, _)), Some((new, _))) => ready.replace(&(old, lane), (new, lane)),
-            (Some((old, _)), None) => ready.remove(&(old, lane)),
-            (None, Some((new, _))) => ready.insert((new, lane)),
+            (Some((old, _)), None) => {
+                ready.remove(&(old, lane));
+                self.lists_ready[usize::from(apart)] -= 1;
+            }
+            (None, Some((new, _))) => {
+                ready.insert((new, lane));
+                self.lists_ready[usize::from(apart)] += 1;
+            }
             (None, None) => {}
         }
         self.list_mut(lane, class).listed = new;

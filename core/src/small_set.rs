@@ -59,10 +59,6 @@ impl<T: Ord + Copy> SmallSet<T> {
         }
         few.into_iter().chain(self.many.first()).min()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.many.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -84,7 +80,6 @@ mod tests {
                     set.remove(&item);
                 }
                 prop_assert_eq!(set.first(), model.first());
-                prop_assert_eq!(set.is_empty(), model.is_empty());
             }
         }
     }

@@ -26,6 +26,13 @@ pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// Are these of one origin (RFC 6454 §5)? Both are http or https, as all URLs are here.
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
 /// A URL under which requests go, as it was given for a setting.
 pub(crate) fn parse_url(field: &'static str, text: &str) -> Result<Url, BuildError> {
     let wrong = |fix| Err(BuildError::new(field, fix));
