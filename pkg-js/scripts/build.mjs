@@ -2,6 +2,7 @@
 // Needs wasm-pack and the wasm32 target; everything else comes from npm.
 //
 //   node scripts/build.mjs           the package
+//   node scripts/build.mjs --js      the package, around the WebAssembly of the last build
 //   node scripts/build.mjs --trap    with an engine that can be made to trap, for the tests
 
 import { execFileSync } from 'node:child_process';
@@ -13,22 +14,25 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 const trap = process.argv.includes('--trap');
+const onlyJs = process.argv.includes('--js');
 const dist = trap ? 'build/dist-trap' : 'dist';
 const bin = (name) => `node_modules/.bin/${name}`;
 const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
-rmSync(dist, { recursive: true, force: true });
+if (!onlyJs) rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
 // The WebAssembly. `no-modules` glue is one function with all its state inside, so that each call
 // of it is an instance of its own: what another target makes is a module, and there is only one.
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
-run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
-  '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
-const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
-run(bin('wasm-opt'), '-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
-  `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
+if (!onlyJs) {
+  run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
+    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+  const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
+  run(bin('wasm-opt'), '-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
+    `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
+}
 const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
 mkdirSync('src/generated', { recursive: true });
 writeFileSync('src/generated/glue.js', `export function glue() {\n${glue}\nreturn Object.assign(wasm_bindgen, {});\n}\n`);
@@ -53,9 +57,11 @@ const cjs = {
   define: { ...node.define, 'import.meta.url': '__url' },
   banner: { js: "const __url=require('node:url').pathToFileURL(__filename).href;" },
 };
+/** The entry of the trap build shows the instance too, so that a test can reach its `trap()`. */
+const withInstance = { stdin: { contents: "export * from './node.js'; export { instance } from './wasm.js';", resolveDir: 'src' } };
 const web = { ...common, platform: 'browser', format: 'esm' };
 await Promise.all([
-  build({ ...node, format: 'esm', entryPoints: ['src/node.ts'], outfile: `${dist}/node.js` }),
+  build({ ...node, format: 'esm', ...(trap ? withInstance : { entryPoints: ['src/node.ts'] }), outfile: `${dist}/node.js` }),
   build({ ...cjs, entryPoints: ['src/node.ts'], outfile: `${dist}/node.cjs` }),
   build({ ...web, entryPoints: ['src/web.ts'], outfile: `${dist}/web.js` }),
   build({ ...web, entryPoints: ['src/workerd.ts'], outfile: `${dist}/workerd.js`, external: ['./cxone.wasm'] }),

@@ -6,7 +6,7 @@
  * moment. Events go out after the drain.
  */
 
-import { ClosedError, ConfigError, CxoneError, ENGINE_ERRORS, QueueFullError, type EngineError } from './errors.js';
+import { ClosedError, ConfigError, CxoneError, ENGINE_ERRORS, QueueFullError, TokenError, type EngineError } from './errors.js';
 import { eventOf, type Notice } from './events.js';
 import type { WasmAlarm, WasmEngine } from './generated/glue.js';
 import { encodeSettings, settingError, type EngineSettings } from './settings.js';
@@ -78,8 +78,8 @@ export abstract class Task {
   abstract finish(): void;
   /** It did not. */
   abstract fail(failed: Failed): void;
-  /** The engine itself has failed. */
-  abstract broken(error: EngineError): void;
+  /** The engine itself has failed, or what ended it has thrown. */
+  abstract broken(error: unknown): void;
   /** The id that it is known by in logs. */
   get correlationId(): string | undefined {
     return undefined;
@@ -90,6 +90,8 @@ export abstract class Task {
 export interface TokenSource {
   fetch(generation: number): void;
   abort(generation: number): void;
+  /** Ends whatever is under way. */
+  stop(): void;
 }
 
 export class Host {
@@ -110,6 +112,7 @@ export class Host {
   #closed = false;
   #broken: EngineError | undefined;
   #lastStats: [Float64Array, string] | undefined;
+  readonly #self = new WeakRef(this);
 
   constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
     this.instance = instance;
@@ -123,7 +126,7 @@ export class Host {
     this.#room = this.#engine.room;
     this.#view = this.#records();
     this.#tokens = tokens?.(this);
-    instance.onTrap.add(new WeakRef(this));
+    instance.onTrap.add(this.#self);
   }
 
   /** Puts a task into the queue. Throws if it is not accepted. */
@@ -229,6 +232,7 @@ export class Host {
     } catch {
       // It was the instance's; what it leaves is one timer that finds a closed host.
     }
+    this.#tokens?.stop();
     const tasks = this.#tasks;
     this.#shut([new Float64Array(11), '']);
     for (const task of tasks) {
@@ -285,7 +289,11 @@ export class Host {
           const task = this.#find(slot, generation);
           const [number, token] = [view[at + 3]!, view[at + 4]!];
           at += 5;
-          if (!task) break; // not reached: a task goes only when its attempt is over
+          if (!task) {
+            // Given up since the record was written, by what was performed before it.
+            this.#do(() => this.#engine.failed(slot, generation, number, Failure.Aborted, now()));
+            break;
+          }
           task.flying = number;
           task.send(number, token);
           break;
@@ -315,7 +323,11 @@ export class Host {
           const task = this.#find(slot, generation);
           if (!task) break;
           this.#end(task);
-          task.finish();
+          try {
+            task.finish();
+          } catch (error) {
+            task.broken(error);
+          }
           break;
         }
         case Kind.Fail: {
@@ -324,12 +336,17 @@ export class Host {
           at += 7;
           if (!task) break;
           this.#end(task);
-          task.fail({
+          const failed: Failed = {
             kind: error,
             status,
             retryAt: Number.isNaN(retryAt) ? undefined : new Date(Date.now() + Math.max(0, Math.ceil(retryAt - now()))),
             message: this.#engine.text(message),
-          });
+          };
+          try {
+            task.fail(failed);
+          } catch (error) {
+            task.broken(error);
+          }
           break;
         }
         default:
@@ -357,11 +374,7 @@ export class Host {
 
   /** Tells what was seen, after everything was done. A listener may do anything. */
   #tell(): void {
-    while (this.#events.length > 0 && !this.#draining) {
-      const events = this.#events;
-      this.#events = [];
-      for (const event of events) this.#target?.dispatchEvent(event);
-    }
+    while (this.#events.length > 0 && !this.#draining) this.#target?.dispatchEvent(this.#events.shift()!);
   }
 
   #find(slot: number, generation: number): Task | undefined {
@@ -420,6 +433,7 @@ export class Host {
   /** Lets go of everything. */
   #shut(stats: [Float64Array, string]): void {
     this.#closed = true;
+    this.instance.onTrap.delete(this.#self);
     this.#lastStats = stats;
     this.#tasks = [];
     if (!this.#broken) {
@@ -428,6 +442,11 @@ export class Host {
     }
     for (const resolve of this.#closing ?? []) resolve();
   }
+}
+
+/** Was there no token to be had? */
+export function isTokenFailure(failed: Failed): boolean {
+  return errorOf(failed) === TokenError;
 }
 
 /** The error that a failed request ends with. */

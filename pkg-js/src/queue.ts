@@ -1,10 +1,9 @@
 /** A queue of plain functions, on the same engine: no network, no token, no time limit. */
 
-import type { EngineError } from './errors.js';
-import { errorOf, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
+import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
 import type { EngineSettings } from './settings.js';
-import { Signals } from './signals.js';
+import { Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
 /** The settings of a queue. */
@@ -124,7 +123,8 @@ class Job extends Task {
   readonly #reject: (reason: unknown) => void;
   #succeeded = false;
   #outcome: unknown;
-  #unwatch: (() => void) | undefined;
+  #watch: Watch | undefined;
+  #left = false;
 
   constructor(
     queue: PriorityRequestQueue,
@@ -143,16 +143,16 @@ class Job extends Task {
     this.#reject = reject;
   }
 
-  set watched(unwatch: () => void) {
-    if (this.ended) unwatch();
-    else this.#unwatch = unwatch;
+  set watched(watch: Watch) {
+    if (this.ended) watch.end();
+    else this.#watch = watch;
   }
 
   aborted(reason: unknown): void {
     if (this.ended) return;
     this.#host.cancel(this);
     this.#reject(reason);
-    this.#queue.left();
+    this.#leave();
   }
 
   send(number: number): void {
@@ -180,14 +180,14 @@ class Job extends Task {
   abort(): void {}
 
   finish(): void {
-    this.#unwatch?.();
+    this.#watch?.end();
     if (this.#succeeded) this.#resolve(this.#outcome);
     else this.#reject(this.#outcome);
-    this.#queue.left();
+    this.#leave();
   }
 
   fail(failed: Failed): void {
-    this.#unwatch?.();
+    this.#watch?.end();
     if (this.#outcome === undefined) {
       const Class = errorOf(failed);
       this.#reject(new Class(failed.message, failed.retryAt ? { retryAt: failed.retryAt } : {}));
@@ -196,18 +196,32 @@ class Job extends Task {
     } else {
       this.#reject(this.#outcome);
     }
-    this.#queue.left();
+    this.#leave();
   }
 
-  broken(error: EngineError): void {
+  broken(error: unknown): void {
     this.ended = true;
-    this.#unwatch?.();
+    this.flying = 0;
+    this.#watch?.end();
     this.#reject(error);
+    this.#leave();
+  }
+
+  /** It is gone when nobody waits for it and it does not run. */
+  #leave(): void {
+    if (this.flying || this.#left) return;
+    this.#left = true;
     this.#queue.left();
   }
 
   #settled(number: number, succeeded: boolean, outcome: unknown): void {
     if (this.flying !== number) return;
+    if (this.ended) {
+      // Nobody waited for it, but its slot was taken until now.
+      this.#host.failed(this, number, Failure.Aborted);
+      this.#leave();
+      return;
+    }
     this.#succeeded = succeeded;
     this.#outcome = outcome;
     if (this.#headers === undefined) {
