@@ -6,7 +6,9 @@
 //   node scripts/build.mjs --trap    with an engine that can be made to trap, for the tests
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -17,7 +19,8 @@ const trap = process.argv.includes('--trap');
 const onlyJs = process.argv.includes('--js');
 const dist = trap ? 'build/dist-trap' : 'dist';
 const bin = (name) => `node_modules/.bin/${name}`;
-const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+const env = { ...process.env, CARGO_ENCODED_RUSTFLAGS: rustFlags() };
+const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], env });
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 if (!onlyJs) rmSync(dist, { recursive: true, force: true });
@@ -29,9 +32,8 @@ const made = trap ? 'build/wasm-trap' : 'build/wasm';
 if (!onlyJs) {
   run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
     '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
-  const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
-  run(bin('wasm-opt'), '-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
-    `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
+  optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
+  copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
 }
 const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
 mkdirSync('src/generated', { recursive: true });
@@ -79,12 +81,37 @@ writeFileSync(`${dist}/core.cjs`, `const { Engine, init } = require('./node.cjs'
 // The types, once for each module system: what a `.d.ts` is decides the package.json beside it.
 if (!trap) {
   run(bin('tsc'), '-p', '.', '--outDir', `${dist}/types/esm`);
+  // tsc copies no declarations that it was given.
+  cpSync('src/generated/glue.d.ts', `${dist}/types/esm/generated/glue.d.ts`);
   cpSync(`${dist}/types/esm`, `${dist}/types/cjs`, { recursive: true });
   writeFileSync(`${dist}/types/esm/package.json`, '{ "type": "module" }\n');
   writeFileSync(`${dist}/types/cjs/package.json`, '{ "type": "commonjs" }\n');
   cpSync('../LICENSE-MIT', 'LICENSE-MIT');
   cpSync('../LICENSE-APACHE', 'LICENSE-APACHE');
   report();
+}
+
+/** Runs wasm-opt, which takes most of the time, unless it has seen the same file before. */
+function optimise(from, to) {
+  const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
+  const args = ['-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
+  const { version } = JSON.parse(readFileSync('node_modules/binaryen/package.json', 'utf8'));
+  const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args}`).digest('hex');
+  const note = `${to}.of`;
+  if (existsSync(to) && existsSync(note) && readFileSync(note, 'utf8') === seen) return;
+  run(bin('wasm-opt'), ...args, from, '-o', to);
+  writeFileSync(note, seen);
+}
+
+/** Panics name files: not those of the machine that it was built on. */
+function rustFlags() {
+  const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
+  const names = [
+    [process.env.CARGO_HOME ?? `${homedir()}/.cargo`, '/cargo'],
+    [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
+    [fileURLToPath(new URL('../..', import.meta.url)), ''],
+  ];
+  return names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`).join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */
