@@ -269,6 +269,20 @@ fn an_api_without_the_right_costs_one_fetch_in_a_cool_down_and_not_one_a_request
 }
 
 #[test]
+fn the_cool_down_of_a_token_ends_to_the_moment() {
+    for (after, fetches) in [(29_999, 2), (30_000, 3)] {
+        let mut host = signed_in(at_once(8), 3600);
+        send(&mut host, 401);
+        host.token(None);
+        let replay = *host.flying.first().unwrap();
+        host.answer(replay, 401, &[]);
+        host.wait(ms(after));
+        send(&mut host, 401);
+        assert_eq!(host.fetches.len(), fetches, "after {after} ms");
+    }
+}
+
+#[test]
 fn a_token_that_an_answer_has_accepted_is_refreshed_again_at_a_401() {
     let mut host = signed_in(at_once(8), 3600);
     for fetches in 2..6 {
