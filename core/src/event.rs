@@ -434,3 +434,9 @@ pub enum Wake {
     /// A request's deadline passes.
     Deadline,
 }
+
+impl Wake {
+    /// By their numbers.
+    pub(crate) const ALL: [Wake; 6] =
+        [Wake::Gate, Wake::Token, Wake::AttemptTimeout, Wake::Retry, Wake::Budget, Wake::Deadline];
+}
