@@ -185,7 +185,6 @@ test('X28 settings that cannot be used are named, with what to do', () => {
     [{ ...good, scopes: [{ name: '' }] }, 'scopes.name'],
     [{ ...good, scopes: [{ name: 'a', concurrency: 0 }] }, 'scopes.concurrency'],
     [{ ...good, seed: -1 }, 'seed'],
-    [{ ...good, wasm: 5 }, 'wasm'],
   ]) {
     assert.throws(
       () => new CxoneClient(options),
