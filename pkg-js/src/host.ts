@@ -423,7 +423,10 @@ export class Host {
   }
 
   static #ringer(bell: { host: Host | undefined }): () => void {
-    return () => bell.host?.#ring();
+    return () => {
+      const { host } = bell;
+      if (host) host.#ring();
+    };
   }
 
   #ring(): void {
