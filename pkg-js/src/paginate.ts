@@ -146,7 +146,7 @@ export class Pagination<T> implements AsyncIterable<T> {
 
 function check(state: PageState | undefined): Partial<PageState> {
   if (state === undefined) return {};
-  const { cursor, done, pages, items, seen } = state;
+  const { cursor, done, pages, items, seen } = state ?? {};
   const ok =
     (cursor === null || typeof cursor === 'string') &&
     typeof done === 'boolean' &&
