@@ -7,7 +7,7 @@ import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from 
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
-import type { EngineSettings } from './settings.js';
+import { encodeSettings, type EngineSettings } from './settings.js';
 import { Signals } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
 import { Tokens } from './token.js';
@@ -172,6 +172,7 @@ export class CxoneClient extends EventTarget {
    */
   request<T = any>(config: RequestConfig): Promise<CxoneResponse<T>> {
     return new Promise((resolve, reject) => {
+      if (typeof config !== 'object' || config === null) throw new ConfigError('config', 'give an object with a `url`');
       const made = outgoing(config, this.#defaults, this.#instance, false);
       this.#accept(new WholeTask(this.#wire, made, config.responseType, resolve, reject), config.signal);
     });
@@ -341,8 +342,9 @@ function parseUrl(field: string, value: string | URL | undefined): URL {
   return url;
 }
 
-/** The types of the options that no engine reads. */
+/** Checks the types of all options that are used before the engine is made. */
 function check(options: ClientOptions): void {
+  encodeSettings(options);
   const { scope, clientAuth, scopeBy, correlationIds, followRedirects, maxBody, fetch, transport } = options;
   if (scope !== undefined && scope !== null && typeof scope !== 'string') throw new ConfigError('scope', 'give a text, or null for none');
   if (clientAuth !== undefined && clientAuth !== 'body' && clientAuth !== 'basic') throw new ConfigError('clientAuth', "choose 'body' or 'basic'");

@@ -107,6 +107,8 @@ export class Host {
   #deadline = Infinity;
   #alarm: WasmAlarm | undefined;
   #armed = Infinity;
+  /** The way from the alarm, which nothing collects, to the host: there only while it is set. */
+  readonly #bell: { host: Host | undefined } = { host: undefined };
   #events: CustomEvent[] = [];
   #closing: (() => void)[] | undefined;
   #closed = false;
@@ -411,11 +413,20 @@ export class Host {
     if (deadline === Infinity) {
       if (this.#armed !== Infinity) this.#alarm?.clear();
       this.#armed = Infinity;
+      this.#bell.host = undefined;
     } else if (deadline < this.#armed) {
-      this.#alarm ??= new this.instance.Alarm(() => this.#ring());
+      this.#alarm ??= new this.instance.Alarm(Host.#ringer(this.#bell));
+      this.#bell.host = this;
       this.#alarm.set(Math.max(0, deadline - now()));
       this.#armed = deadline;
     }
+  }
+
+  static #ringer(bell: { host: Host | undefined }): () => void {
+    return () => {
+      const { host } = bell;
+      if (host) host.#ring();
+    };
   }
 
   #ring(): void {

@@ -136,7 +136,7 @@ abstract class HttpTask extends Task {
     payloadOf(data).then(
       (body) => {
         let { headers } = this.outgoing;
-        if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': 'application/json' };
+        if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
         this.#take(flight, this.#transmit(body, headers, token, controller.signal));
       },
       // Whoever makes the body has failed: that is no failure of the network.

@@ -4,7 +4,7 @@ import type { CxoneClient } from './client.js';
 import { ConfigError, DecodeError, PageError } from './errors.js';
 import type { WasmPages } from './generated/glue.js';
 import type { CxoneResponse } from './http.js';
-import type { RequestOptions } from './request.js';
+import { shown, type RequestOptions } from './request.js';
 import type { Instance } from './wasm.js';
 
 /** Where a run of pages stands, between two of them. It can be stored as JSON. */
@@ -61,6 +61,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 0xffff_ffff) {
       throw new ConfigError('pageSize', 'give a whole number, 1 or more');
     }
+    if (cursor !== undefined && typeof cursor !== 'string') throw new ConfigError('cursor', 'give a text, as `state` has it');
     this.#client = client;
     this.#instance = instance;
     this.#url = url;
@@ -129,7 +130,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     );
     if (problem !== undefined) {
       const { statusText, headers, attempts, correlationId } = response;
-      const details = { status, statusText, headers, data, attempts, method: 'GET', cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
+      const details = { status, statusText, headers, data, attempts, method: 'GET', url: shown(new URL(response.url)), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
       throw new PageError(`Pagination Error: ${problem}`, details);
     }
     const state: PageState = {
@@ -145,7 +146,7 @@ export class Pagination<T> implements AsyncIterable<T> {
 
 function check(state: PageState | undefined): Partial<PageState> {
   if (state === undefined) return {};
-  const { cursor, done, pages, items, seen } = state;
+  const { cursor, done, pages, items, seen } = state ?? {};
   const ok =
     (cursor === null || typeof cursor === 'string') &&
     typeof done === 'boolean' &&

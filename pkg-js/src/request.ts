@@ -74,6 +74,8 @@ export interface Outgoing {
   method: string;
   url: URL;
   headers: Record<string, string>;
+  /** The `Content-Type` of what a function makes, if that has none of its own. */
+  type: string;
   data: Payload | (() => Data | Promise<Data>) | undefined;
   correlationId: string | undefined;
   priority: number;
@@ -94,16 +96,19 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
   const url = resolve(defaults.base, config.url);
   appendParams(url, config.params);
   const ownOrigin = url.origin === defaults.base.origin;
+  if (config.responseType !== undefined && !['json', 'text', 'arraybuffer', 'blob'].includes(config.responseType)) {
+    throw new ConfigError('responseType', "choose 'json', 'text', 'arraybuffer' or 'blob'");
+  }
   const given = headersOf(config.headers);
   const { idempotencyKey } = config;
   const correlationId = given['x-correlation-id'] ?? correlation(config, defaults, ownOrigin);
   const headers: Record<string, string> = { accept: 'application/json' };
   // What a function makes has its type when it is made.
-  const typed = typeof config.data !== 'function' && !hasOwnType(config.data);
-  if (typed) headers['content-type'] = 'application/json';
   Object.assign(headers, ownOrigin ? defaults.headers : { 'user-agent': defaults.headers['user-agent'] });
   if (headers['user-agent'] === undefined) delete headers['user-agent'];
-  if (hasOwnType(config.data)) delete headers['content-type'];
+  const type = headers['content-type'] ?? 'application/json';
+  if (typeof config.data === 'function' || hasOwnType(config.data)) delete headers['content-type'];
+  else headers['content-type'] = type;
   if (correlationId !== undefined) headers['x-correlation-id'] = correlationId;
   if (idempotencyKey !== undefined) headers['idempotency-key'] = headerValue('idempotencyKey', idempotencyKey);
   Object.assign(headers, given);
@@ -119,6 +124,7 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
     method,
     url,
     headers,
+    type,
     data: typeof config.data === 'function' ? (config.data as () => Data) : payload(config.data),
     correlationId,
     priority: priorityOf(config.priority),
@@ -182,8 +188,9 @@ export function headersOf(init: HeadersInit | undefined): Record<string, string>
   // It checks the names and values, and joins those of one name.
   try {
     return Object.fromEntries(new Headers(init));
-  } catch (cause) {
-    throw new ConfigError('headers', 'a name or a value cannot be sent', { cause });
+  } catch {
+    // The reason would show the value, which may be a secret.
+    throw new ConfigError('headers', 'a name or a value cannot be sent');
   }
 }
 
