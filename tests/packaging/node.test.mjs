@@ -1,13 +1,14 @@
 // The package in Node.js, as a module, in CommonJS, and bundled.
 
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-import { consumer, folder, mock, run } from './support.mjs';
+import { consumer, folder, mock, run, serve } from './support.mjs';
 
 const node = process.execPath;
 const LIMIT = 'fixed:3/1s';
@@ -51,6 +52,31 @@ test('a bundle for Node.js needs the bytes, and its error says so', async (t) =>
     assert.match(await run(node, [file], { cwd }), /^CONFIG wasm invalid `wasm`: the file cxone\.wasm is not beside the code/, file);
   }
   await assertSyncs(await run(node, ['out/with.mjs'], { cwd, env: server.env, timeout: 30_000 }), server);
+});
+
+test('the engine can be brought in each form, to the entry of browsers', async (t) => {
+  const dist = join(consumer, 'node_modules/cxone-client/dist');
+  const bytes = readFileSync(join(dist, 'cxone.wasm'));
+  const url = `${await serve(t, dist)}/cxone.wasm`;
+  const options = { baseUrl: 'https://a.example' };
+  let copies = 0;
+  // Each copy of the module has loaded nothing yet.
+  const fresh = () => import(`${pathToFileURL(join(dist, 'web.js'))}?${copies++}`);
+  for (const wasm of [bytes, bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length), new WebAssembly.Module(bytes)]) {
+    const { CxoneClient } = await fresh();
+    assert.equal(new CxoneClient({ ...options, wasm }).stats().sends, 0);
+  }
+  for (const make of [() => bytes, () => new WebAssembly.Module(bytes), () => url, () => new URL(url), () => fetch(url), async () => new Response(bytes)]) {
+    const { CxoneClient, init } = await fresh();
+    assert.equal((await CxoneClient.create({ ...options, wasm: await make() })).stats().sends, 0);
+    await init(make());
+  }
+  const { CxoneClient, init } = await fresh();
+  const early = { code: 'CONFIG', field: 'wasm', message: /await CxoneClient\.create\(…\)/ };
+  assert.throws(() => new CxoneClient(options), early);
+  assert.throws(() => new CxoneClient({ ...options, wasm: url }), { code: 'CONFIG', field: 'wasm', message: /takes time/ });
+  await init(fetch(url));
+  assert.equal(new CxoneClient(options).stats().sends, 0);
 });
 
 test('both module systems name the same things', async () => {

@@ -18,7 +18,7 @@ test('the tarball holds these files and no others', () => {
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
     ...[...code, 'web.js', 'web.js.map', 'workerd.js', 'workerd.js.map', 'core.js', 'core.cjs', 'core-web.js', 'core-workerd.js', 'cxone.wasm'].map((it) => `dist/${it}`),
   ];
-  const others = files.filter((file) => !/^dist\/types\/(esm|cjs)\/([a-z]+\.d\.ts|generated\/glue\.d\.ts|package\.json)$/.test(file) && !/^examples\/[a-z]+\.mjs$/.test(file));
+  const others = files.filter((file) => !/^dist\/types\/(esm|cjs)\/([a-z]+\.d\.ts|generated\/glue\.d\.ts|package\.json)$/.test(file) && !/^examples\/[a-z.-]+\.mjs$/.test(file));
   assert.deepEqual(others.sort(), intended.sort());
   const types = (kind) => files.filter((file) => file.startsWith(`dist/types/${kind}/`)).map((file) => file.slice(15));
   assert.deepEqual(types('esm'), types('cjs'));
