@@ -27,7 +27,8 @@ run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target'
   '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
 const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
 // What is inlined makes it smaller by itself, but larger when it is compressed.
-run(bin('wasm-opt'), '-Oz', '--converge', '--one-caller-inline-max-function-size', '10', '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
+run(bin('wasm-opt'), '-O3', '--converge', '--one-caller-inline-max-function-size', '10', '--low-memory-unused',
+  '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
   `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
 // Its glue is a module, and of a module there is only one. Here it becomes a function with all its
 // state inside, so that each call is an instance of its own; what nobody calls stays out.
