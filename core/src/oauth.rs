@@ -212,7 +212,7 @@ fn grant(status: u16, answer: &Result<Members, &'static str>) -> Result<TokenGra
     Ok(TokenGrant {
         access_token: access_token.to_owned(),
         refresh_token: string(answer, "refresh_token").map(str::to_owned),
-        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(*name)?)),
+        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(name)?)),
     })
 }
 
