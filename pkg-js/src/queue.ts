@@ -2,7 +2,7 @@
 
 import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
-import type { EngineSettings } from './settings.js';
+import { object, type EngineSettings } from './settings.js';
 import { Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
@@ -42,6 +42,7 @@ export class PriorityRequestQueue {
   #entries = 0;
 
   constructor(options: number | QueueOptions = {}) {
+    if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
     this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity });

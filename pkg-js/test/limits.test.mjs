@@ -316,6 +316,10 @@ test('X27 a deadline covers the time in the queue', async (t) => {
   const error = await rejection(cx.get(ECHO, { deadline: 100 }));
   assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 0]);
   assert.equal((await mock.stats()).api_requests, 0);
+  cx.resume();
+  const sent = await rejection(cx.get('/api/v2.0/slow?ms=5000', { deadline: 100 }));
+  assert.deepEqual([sent.code, sent.attempts], ['TIMEOUT', 1]);
+  await until('its slot is free', () => cx.stats().inFlight === 0);
 });
 
 test('X1 a Retry-After beyond 2^31 ms neither fires at once nor overflows', async (t) => {

@@ -44,7 +44,7 @@ test('X27 T27 when the engine traps, all that waits is told, and the next client
     const [one, two, hung] = [new cxone.CxoneClient(options), new cxone.CxoneClient(options), new cxone.CxoneClient({ baseUrl: mock.url, fetch })];
     const queue = new cxone.PriorityRequestQueue(1);
     await one.get(ECHO);
-    await mock.faults({ status: 429, retry_after: 600 }, { nth: 2, do: { status: 502 } });
+    await mock.faults({ on: ECHO, times: 1000, do: { status: 429, retry_after: 600 } });
     await mock.faults({ on: '/oauth2/token', do: { delay_ms: 60_000 } });
     let end;
     const pending = [
@@ -60,7 +60,7 @@ test('X27 T27 when the engine traps, all that waits is told, and the next client
       (async () => { for await (const _ of two.interactions()); })(),
     ].map(rejection);
     const closing = [two.close(), queue.onIdle()];
-    await until('one is refused', () => one.stats().throttled === 1);
+    await until('one is refused', () => one.stats().throttled === 2);
 
     provoke(one);
     const errors = await Promise.all(pending);
@@ -111,4 +111,18 @@ test('X27 X32 a process whose engine trapped during a long wait ends by itself',
     { env: { URL: mock.url } },
   );
   assert.deepEqual([status, stdout.trim().split('\n').sort()], [0, ['pending ENGINE', 'submit ENGINE']], stderr);
+});
+
+test('X27 a trap while a token is read is told as well', async () => {
+  const shared = cxone.instance();
+  const { read } = shared.Credentials.prototype;
+  const fetch = async () => new Response('{"access_token":"t"}');
+  const cx = new cxone.CxoneClient({ baseUrl: 'https://h.example', clientId: 'id', clientSecret: 's', fetch });
+  shared.Credentials.prototype.read = () => shared.trap();
+  try {
+    assert.equal((await rejection(cx.get('/x'))).code, 'ENGINE');
+  } finally {
+    shared.Credentials.prototype.read = read;
+  }
+  assert.notEqual(cxone.instance(), shared);
 });
