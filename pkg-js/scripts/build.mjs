@@ -2,6 +2,7 @@
 // Needs wasm-pack and the wasm32 target; everything else comes from npm.
 //
 //   node scripts/build.mjs           the package
+//   node scripts/build.mjs --js      the package, around the WebAssembly of the last build
 //   node scripts/build.mjs --trap    with an engine that can be made to trap, for the tests
 
 import { execFileSync } from 'node:child_process';
@@ -15,25 +16,36 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 const trap = process.argv.includes('--trap');
+const onlyJs = process.argv.includes('--js');
 const dist = trap ? 'build/dist-trap' : 'dist';
 const bin = (name) => `node_modules/.bin/${name}`;
 const env = { ...process.env, CARGO_ENCODED_RUSTFLAGS: rustFlags() };
 const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], env });
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
-rmSync(dist, { recursive: true, force: true });
+if (!onlyJs) rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
-// The WebAssembly. `no-modules` glue is one function with all its state inside, so that each call
-// of it is an instance of its own: what another target makes is a module, and there is only one.
+// The WebAssembly.
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
-run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
-  '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
-optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
-copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
-const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
+if (!onlyJs) {
+  run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'web', '--no-pack',
+    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+  optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
+  copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
+}
+// Its glue is a module, and of a module there is only one. Here it becomes a function with all its
+// state inside, so that each call is an instance of its own; what nobody calls stays out.
+const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff${trap ? ', trap' : ''} }`;
+const glue = await build({
+  stdin: { contents: `import ${names} from './${made}/cxone_fetch.js'; glue = ${names};`, resolveDir: root },
+  bundle: true,
+  format: 'iife',
+  define: { 'import.meta.url': "''" },
+  write: false,
+});
 mkdirSync('src/generated', { recursive: true });
-writeFileSync('src/generated/glue.js', `export function glue() {\n${glue}\nreturn Object.assign(wasm_bindgen, {});\n}\n`);
+writeFileSync('src/generated/glue.js', `export function glue() {\nlet glue;\n${glue.outputFiles[0].text}return glue;\n}\n`);
 
 // The code.
 const common = {
@@ -55,9 +67,11 @@ const cjs = {
   define: { ...node.define, 'import.meta.url': '__url' },
   banner: { js: "const __url=require('node:url').pathToFileURL(__filename).href;" },
 };
+/** The entry of the trap build shows the instance too, so that a test can reach its `trap()`. */
+const withInstance = { stdin: { contents: "export * from './node.js'; export { instance } from './wasm.js';", resolveDir: 'src' } };
 const web = { ...common, platform: 'browser', format: 'esm' };
 await Promise.all([
-  build({ ...node, format: 'esm', entryPoints: ['src/node.ts'], outfile: `${dist}/node.js` }),
+  build({ ...node, format: 'esm', ...(trap ? withInstance : { entryPoints: ['src/node.ts'] }), outfile: `${dist}/node.js` }),
   build({ ...cjs, entryPoints: ['src/node.ts'], outfile: `${dist}/node.cjs` }),
   build({ ...web, entryPoints: ['src/web.ts'], outfile: `${dist}/web.js` }),
   build({ ...web, entryPoints: ['src/workerd.ts'], outfile: `${dist}/workerd.js`, external: ['./cxone.wasm'] }),
@@ -90,7 +104,9 @@ if (!trap) {
 /** Runs wasm-opt, which takes most of the time, unless it has seen the same file before. */
 function optimise(from, to) {
   const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
-  const args = ['-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
+  // What is inlined makes it smaller by itself, but larger when it is compressed.
+  const inline = ['--one-caller-inline-max-function-size', '10'];
+  const args = ['-Oz', '--converge', ...inline, '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
   const { version } = JSON.parse(readFileSync('node_modules/binaryen/package.json', 'utf8'));
   const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args}`).digest('hex');
   const note = `${to}.of`;

@@ -72,7 +72,7 @@ export function cxoneAdapter(client: CxoneClient, axios: AxiosModule): AxiosAdap
 }
 
 async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxiosRequestConfig, signal: AbortSignal): Promise<AxiosResponse> {
-  const { method = 'get', data, timeout, responseType, cxone = {} } = config;
+  const { method = 'get', timeout, responseType, cxone = {} } = config;
   const wanted = responseType === 'arraybuffer' || responseType === 'blob' ? responseType : 'text';
   const headers = Object.fromEntries(
     Object.entries(config.headers.toJSON() as Record<string, unknown>).flatMap(([name, value]) =>
@@ -81,7 +81,18 @@ async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxi
   );
   // axios has a default for every browser and Node.js; ours is the right one, and FormData knows its own.
   if (headers['Accept'] === 'application/json, text/plain, */*') delete headers['Accept'];
-  if (typeof FormData !== 'undefined' && data instanceof FormData) delete headers['Content-Type'];
+  let { data } = config;
+  if ((typeof FormData !== 'undefined' && data instanceof FormData) || (data instanceof Blob && data.type !== '')) delete headers['Content-Type'];
+  if (typeof data?.getHeaders === 'function' && typeof data.pipe === 'function') {
+    // The package form-data, which is axios's own FormData in Node.js.
+    delete headers['Content-Type'];
+    for (const [name, value] of Object.entries(data.getHeaders())) headers[name] = String(value);
+    data = streamOf(data);
+  }
+  if (config.auth) {
+    const { username = '', password = '' } = config.auth;
+    headers['Authorization'] = `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(`${username}:${password}`)))}`;
+  }
   try {
     const url = axios.getUri(config);
     if (responseType === 'stream') {
@@ -131,8 +142,31 @@ function answered(axios: AxiosModule, config: InternalAxiosRequestConfig, error:
     const code = response.status >= 500 ? 'ERR_BAD_RESPONSE' : 'ERR_BAD_REQUEST';
     throw Object.assign(new axios.AxiosError(`Request failed with status code ${response.status}`, code, config, null, response), { cause: error });
   }
-  const code = CODES[error.code] ?? error.code;
+  // axios has two codes for it, and a setting that chooses.
+  const aborted = error.code === 'TIMEOUT' && !config.transitional?.clarifyTimeoutError;
+  const code = aborted ? 'ECONNABORTED' : (CODES[error.code] ?? error.code);
   throw Object.assign(new axios.AxiosError(error.message, code, config, null, response), { cause: error });
+}
+
+/** The chunks of an old stream of Node.js, which only tells them. */
+function streamOf(source: any): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    start(controller) {
+      source.on('data', (chunk: string | Uint8Array) => {
+        controller.enqueue(typeof chunk === 'string' ? encoder.encode(chunk) : chunk);
+        if ((controller.desiredSize ?? 0) <= 0) source.pause();
+      });
+      source.on('end', () => controller.close());
+      source.on('error', (error: unknown) => controller.error(error));
+    },
+    pull() {
+      source.resume();
+    },
+    cancel() {
+      source.destroy?.();
+    },
+  });
 }
 
 /** One signal for axios's two ways of cancelling. */

@@ -2,14 +2,14 @@
 /** The client. */
 
 import { environment, type Environment } from './env.js';
-import { ConfigError, type EngineError } from './errors.js';
+import { ConfigError } from './errors.js';
 import type { CxoneEventMap } from './events.js';
-import { AUTH, errorOf, Failure, Host, Task, type Failed } from './host.js';
+import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
-import type { EngineSettings } from './settings.js';
+import { encodeSettings, type EngineSettings } from './settings.js';
 import { Signals } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
 import { Tokens } from './token.js';
@@ -97,11 +97,14 @@ export class CxoneClient extends EventTarget {
     const id = string('clientId', options.clientId);
     const secret = string('clientSecret', options.clientSecret);
     if (id && !secret) throw new ConfigError('clientSecret', 'it is empty or missing: set CXONE_CLIENT_SECRET');
-    if (secret && !id) throw new ConfigError('clientId', 'it is empty or missing: set CXONE_CLIENT_ID');
+    if ((options.clientId !== undefined || options.clientSecret !== undefined) && !id) {
+      throw new ConfigError('clientId', 'it is empty or missing: set CXONE_CLIENT_ID');
+    }
+    check(options);
     const transport = options.transport ?? fetchTransport(redirect, options.fetch);
     const userAgent = mayHaveUserAgent ? (options.userAgent ?? `cxone-client/${__VERSION__}`) : options.userAgent;
     const headers = headersOf(options.headers);
-    if (userAgent !== undefined) headers['user-agent'] ??= userAgent;
+    if (userAgent !== undefined) headers['user-agent'] ??= headerValue('userAgent', userAgent);
 
     this.#instance = instance(options.wasm);
     const matter = signalHeaders(this.#instance, options.reading?.msHeaders);
@@ -114,7 +117,7 @@ export class CxoneClient extends EventTarget {
         ? (host) => {
             const scope = options.scope === null ? undefined : (options.scope ?? 'contact-center-api');
             const credentials = new this.#instance.Credentials(id, secret, scope, options.clientAuth === 'basic');
-            const url = options.tokenUrl ? parseUrl('tokenUrl', options.tokenUrl) : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`);
+            const url = options.tokenUrl !== undefined ? parseUrl('tokenUrl', options.tokenUrl) : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`);
             return (tokens = new Tokens(host, credentials, url, transport, headers['user-agent'], matter));
           }
         : undefined,
@@ -155,7 +158,8 @@ export class CxoneClient extends EventTarget {
     for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret'] as const) {
       if (env[name] !== undefined) found[name] = env[name];
     }
-    const all = { ...found, ...options };
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    const all: Partial<ClientOptions> = { ...found, ...Object.fromEntries(given) };
     if (all.baseUrl === undefined) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
     if (!all.clientId) throw new ConfigError('clientId', 'it is missing: set CXONE_CLIENT_ID');
     if (!all.clientSecret) throw new ConfigError('clientSecret', 'it is missing: set CXONE_CLIENT_SECRET');
@@ -170,6 +174,7 @@ export class CxoneClient extends EventTarget {
    */
   request<T = any>(config: RequestConfig): Promise<CxoneResponse<T>> {
     return new Promise((resolve, reject) => {
+      if (typeof config !== 'object' || config === null) throw new ConfigError('config', 'give an object with a `url`');
       const made = outgoing(config, this.#defaults, this.#instance, false);
       this.#accept(new WholeTask(this.#wire, made, config.responseType, resolve, reject), config.signal);
     });
@@ -303,9 +308,11 @@ class TokenTask extends Task {
   finish(): void {}
   fail(failed: Failed): void {
     const Class = errorOf(failed);
-    this.#reject(new Class(failed.message, this.#wire.tokenTrouble()));
+    const details = isTokenFailure(failed) ? { ...this.#wire.tokenTrouble() } : {};
+    if (failed.retryAt) details.retryAt = failed.retryAt;
+    this.#reject(new Class(failed.message, details));
   }
-  broken(error: EngineError): void {
+  broken(error: unknown): void {
     this.#reject(error);
   }
 }
@@ -318,7 +325,8 @@ function fromRequest(input: string | URL | Request): FetchInit & { url: string |
 
 function parseUrl(field: string, value: string | URL | undefined): URL {
   if (value === undefined || value === '') {
-    throw new ConfigError(field, 'it is missing: https://YOUR_SUBDOMAIN.api.nicecxone.com, or set CXONE_BASE_URL');
+    const like = field === 'baseUrl' ? 'https://YOUR_SUBDOMAIN.api.nicecxone.com, or set CXONE_BASE_URL' : 'leave it out, or give a URL';
+    throw new ConfigError(field, `it is missing: ${like}`);
   }
   let url;
   try {
@@ -334,6 +342,25 @@ function parseUrl(field: string, value: string | URL | undefined): URL {
   }
   url.hash = '';
   return url;
+}
+
+/** Checks the types of all options that are used before the engine is made. */
+function check(options: ClientOptions): void {
+  encodeSettings(options);
+  const { scope, clientAuth, scopeBy, correlationIds, followRedirects, maxBody, fetch, transport } = options;
+  if (scope !== undefined && scope !== null && typeof scope !== 'string') throw new ConfigError('scope', 'give a text, or null for none');
+  if (clientAuth !== undefined && clientAuth !== 'body' && clientAuth !== 'basic') throw new ConfigError('clientAuth', "choose 'body' or 'basic'");
+  if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && typeof scopeBy !== 'function') {
+    throw new ConfigError('scopeBy', "choose 'client' or 'family', or give a function");
+  }
+  for (const [field, value] of Object.entries({ correlationIds, followRedirects })) {
+    if (value !== undefined && typeof value !== 'boolean') throw new ConfigError(field, 'choose true or false');
+  }
+  if (maxBody !== undefined && !(typeof maxBody === 'number' && maxBody >= 0)) throw new ConfigError('maxBody', 'give bytes, 0 or more');
+  if (fetch !== undefined && typeof fetch !== 'function') throw new ConfigError('fetch', 'give a function like the global fetch');
+  if (transport !== undefined && typeof transport?.send !== 'function') {
+    throw new ConfigError('transport', 'give an object with a function `send`, like undiciTransport(undici)');
+  }
 }
 
 function string(field: string, value: unknown): string | undefined {

@@ -7,7 +7,7 @@ import { ClosedError, ConfigError, ENGINE_ERRORS, QueueFullError } from './error
 import type { WasmEngine } from './generated/glue.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
 import { AUTH, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
-import { encodeSettings, settingError, type EngineSettings } from './settings.js';
+import { encodeSettings, milliseconds, settingError, type EngineSettings } from './settings.js';
 import { instance, type Instance } from './wasm.js';
 
 /** A request as the engine sees it. */
@@ -73,6 +73,9 @@ export class Engine {
   /** Accepts a request, and gives its name. */
   submit(job: EngineJob = {}): number {
     const replay = { always: 0, 'if-unprocessed': REPLAY_IF_UNPROCESSED, never: REPLAY_NEVER }[job.replay ?? 'always'];
+    if (replay === undefined) throw new ConfigError('replay', "choose 'always', 'if-unprocessed' or 'never'");
+    milliseconds('timeout', job.timeout);
+    milliseconds('deadline', job.deadline);
     const flags = (job.auth ? AUTH : 0) | (job.stream ? STREAM : 0) | replay;
     const id = this.#engine.submit(priorityOf(job.priority), scopesOf(job.scope), flags, job.timeout, job.deadline, this.now);
     if (id >= 0) return id;

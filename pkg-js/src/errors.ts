@@ -39,21 +39,21 @@ export interface ErrorDetails {
 export abstract class CxoneError extends Error {
   abstract readonly code: ErrorCode;
   /** The status of the last answer; of a {@link TokenError} the token endpoint's. */
-  readonly status?: number;
+  declare readonly status?: number;
   /** The canonical phrase of that status. */
-  readonly statusText?: string;
+  declare readonly statusText?: string;
   /** How often the request was sent. */
   readonly attempts!: number;
   /** The moment before which trying again makes no sense, where it is known. */
-  readonly retryAt?: Date;
+  declare readonly retryAt?: Date;
   /** The id that each sending carried as `X-Correlation-ID`. */
-  readonly correlationId?: string;
+  declare readonly correlationId?: string;
   /** The server's own id of the last answer (`x-trace-id`): support asks for it. */
-  readonly traceId?: string;
+  declare readonly traceId?: string;
   /** The method of the request. */
-  readonly method?: string;
+  declare readonly method?: string;
   /** Where the request went, without the query. */
-  readonly url?: string;
+  declare readonly url?: string;
   /** The header fields of the last answer. */
   declare readonly headers?: Headers;
   /** The body of the last answer: parsed if it is JSON, else text; never a token endpoint's. */
@@ -67,13 +67,9 @@ export abstract class CxoneError extends Error {
       if (value !== undefined) Object.assign(this, { [name]: value });
     }
     const traceId = headers?.get('x-trace-id');
-    if (traceId) this.traceId = traceId;
+    if (traceId) Object.assign(this, { traceId });
     Object.defineProperty(this, 'headers', { value: headers, enumerable: false });
     Object.defineProperty(this, 'data', { value: data, enumerable: false });
-  }
-
-  get [Symbol.toStringTag](): string {
-    return 'CxoneError';
   }
 }
 

@@ -6,7 +6,7 @@
  * moment. Events go out after the drain.
  */
 
-import { ClosedError, ConfigError, CxoneError, ENGINE_ERRORS, QueueFullError, type EngineError } from './errors.js';
+import { ClosedError, ConfigError, CxoneError, ENGINE_ERRORS, QueueFullError, TokenError, type EngineError } from './errors.js';
 import { eventOf, type Notice } from './events.js';
 import type { WasmAlarm, WasmEngine } from './generated/glue.js';
 import { encodeSettings, settingError, type EngineSettings } from './settings.js';
@@ -24,6 +24,7 @@ const enum Kind {
   Notice = 8,
 }
 const HEADER = 2;
+const LONGEST = 10;
 
 /** What to do with the body of an answer. */
 export const enum Verdict {
@@ -78,8 +79,8 @@ export abstract class Task {
   abstract finish(): void;
   /** It did not. */
   abstract fail(failed: Failed): void;
-  /** The engine itself has failed. */
-  abstract broken(error: EngineError): void;
+  /** The engine itself has failed, or what ended it has thrown. */
+  abstract broken(error: unknown): void;
   /** The id that it is known by in logs. */
   get correlationId(): string | undefined {
     return undefined;
@@ -90,6 +91,8 @@ export abstract class Task {
 export interface TokenSource {
   fetch(generation: number): void;
   abort(generation: number): void;
+  /** Ends whatever is under way. */
+  stop(): void;
 }
 
 export class Host {
@@ -102,14 +105,19 @@ export class Host {
   readonly #offset: number;
   readonly #room: number;
   #draining = false;
+  /** The engine was told something since the last drain. */
+  #news = false;
   #deadline = Infinity;
   #alarm: WasmAlarm | undefined;
   #armed = Infinity;
+  /** The way from the alarm, which nothing collects, to the host: there only while it is set. */
+  readonly #bell: { host: Host | undefined } = { host: undefined };
   #events: CustomEvent[] = [];
   #closing: (() => void)[] | undefined;
   #closed = false;
   #broken: EngineError | undefined;
   #lastStats: [Float64Array, string] | undefined;
+  readonly #self = new WeakRef(this);
 
   constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
     this.instance = instance;
@@ -123,7 +131,7 @@ export class Host {
     this.#room = this.#engine.room;
     this.#view = this.#records();
     this.#tokens = tokens?.(this);
-    instance.onTrap.add(new WeakRef(this));
+    instance.onTrap.add(this.#self);
   }
 
   /** Puts a task into the queue. Throws if it is not accepted. */
@@ -137,7 +145,7 @@ export class Host {
     }
     if (id < 0) throw this.#refused(id);
     task.slot = id >>> 0;
-    task.generation = (id - task.slot) / 2 ** 32;
+    task.generation = ((id - task.slot) / 2 ** 32) | 0; // it has 21 bits
     this.#tasks[task.slot] = task;
     this.#drain();
   }
@@ -146,14 +154,21 @@ export class Host {
   cancel(task: Task): void {
     if (task.ended) return;
     this.#end(task);
-    this.#do(() => this.#engine.cancel(task.slot, task.generation, now()));
+    if (this.#closed) return;
+    try {
+      this.#engine.cancel(task.slot, task.generation, now());
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
   }
 
   /** The head of an answer to the task's attempt arrived. */
   head(task: Task, number: number, status: number, headers: string | undefined, redirect: boolean): void {
     if (this.#closed) return;
     try {
-      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), Date.now());
+      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), headers === undefined ? 0 : Date.now());
     } catch (error) {
       trapped(this.instance, error);
       return;
@@ -164,7 +179,14 @@ export class Host {
   /** The attempt is over: its body was read, or drained. */
   done(task: Task, number: number): void {
     this.#over(task, number);
-    this.#do(() => this.#engine.done(task.slot, task.generation, number, now()));
+    if (this.#closed) return;
+    try {
+      this.#engine.done(task.slot, task.generation, number, now());
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
   }
 
   /** The attempt is over without a complete answer. */
@@ -229,6 +251,7 @@ export class Host {
     } catch {
       // It was the instance's; what it leaves is one timer that finds a closed host.
     }
+    this.#tokens?.stop();
     const tasks = this.#tasks;
     this.#shut([new Float64Array(11), '']);
     for (const task of tasks) {
@@ -254,14 +277,18 @@ export class Host {
   }
 
   #drain(): void {
+    this.#news = true;
     if (this.#draining || this.#closed) return;
     this.#draining = true;
     try {
-      for (;;) {
+      // What is performed may be news in turn, and not everything may have fitted.
+      while (this.#news) {
+        this.#news = false;
         const length = this.#engine.drain();
         const view = this.#records();
         this.#deadline = view[0]!;
         if (length <= HEADER) break;
+        if (length > this.#room - LONGEST) this.#news = true;
         this.#perform(view, length);
         if (this.#closed) return; // trapped
       }
@@ -279,25 +306,33 @@ export class Host {
     for (let at = HEADER; at < length; ) {
       // What is performed may make the memory grow, which takes the view away.
       if (view.byteLength === 0) view = this.#records();
-      const [kind, slot, generation] = [view[at]!, view[at + 1]!, view[at + 2]!];
-      switch (kind) {
+      // Numbers of this size are kept as they are only if they are known to be whole.
+      const slot = view[at + 1]! >>> 0;
+      const generation = view[at + 2]! | 0;
+      switch (view[at]! | 0) {
         case Kind.Send: {
           const task = this.#find(slot, generation);
-          const [number, token] = [view[at + 3]!, view[at + 4]!];
+          const number = view[at + 3]! | 0;
+          const token = view[at + 4]! | 0;
           at += 5;
-          if (!task) break; // not reached: a task goes only when its attempt is over
+          if (!task) {
+            // Given up since the record was written, by what was performed before it.
+            this.#do(() => this.#engine.failed(slot, generation, number, Failure.Aborted, now()));
+            break;
+          }
           task.flying = number;
           task.send(number, token);
           break;
         }
         case Kind.Body: {
-          const [number, verdict] = [view[at + 3]!, view[at + 4]!];
+          const number = view[at + 3]! | 0;
+          const verdict = view[at + 4]! | 0;
           at += 5;
           this.#find(slot, generation)?.body(number, verdict);
           break;
         }
         case Kind.Abort: {
-          const number = view[at + 3]!;
+          const number = view[at + 3]! | 0;
           at += 4;
           this.#find(slot, generation)?.abort(number);
           break;
@@ -315,7 +350,11 @@ export class Host {
           const task = this.#find(slot, generation);
           if (!task) break;
           this.#end(task);
-          task.finish();
+          try {
+            task.finish();
+          } catch (error) {
+            task.broken(error);
+          }
           break;
         }
         case Kind.Fail: {
@@ -324,12 +363,17 @@ export class Host {
           at += 7;
           if (!task) break;
           this.#end(task);
-          task.fail({
+          const failed: Failed = {
             kind: error,
             status,
             retryAt: Number.isNaN(retryAt) ? undefined : new Date(Date.now() + Math.max(0, Math.ceil(retryAt - now()))),
             message: this.#engine.text(message),
-          });
+          };
+          try {
+            task.fail(failed);
+          } catch (error) {
+            task.broken(error);
+          }
           break;
         }
         default:
@@ -357,11 +401,7 @@ export class Host {
 
   /** Tells what was seen, after everything was done. A listener may do anything. */
   #tell(): void {
-    while (this.#events.length > 0 && !this.#draining) {
-      const events = this.#events;
-      this.#events = [];
-      for (const event of events) this.#target?.dispatchEvent(event);
-    }
+    while (this.#events.length > 0 && !this.#draining) this.#target?.dispatchEvent(this.#events.shift()!);
   }
 
   #find(slot: number, generation: number): Task | undefined {
@@ -398,11 +438,20 @@ export class Host {
     if (deadline === Infinity) {
       if (this.#armed !== Infinity) this.#alarm?.clear();
       this.#armed = Infinity;
+      this.#bell.host = undefined;
     } else if (deadline < this.#armed) {
-      this.#alarm ??= new this.instance.Alarm(() => this.#ring());
+      this.#alarm ??= new this.instance.Alarm(Host.#ringer(this.#bell));
+      this.#bell.host = this;
       this.#alarm.set(Math.max(0, deadline - now()));
       this.#armed = deadline;
     }
+  }
+
+  static #ringer(bell: { host: Host | undefined }): () => void {
+    return () => {
+      const { host } = bell;
+      if (host) host.#ring();
+    };
   }
 
   #ring(): void {
@@ -420,6 +469,7 @@ export class Host {
   /** Lets go of everything. */
   #shut(stats: [Float64Array, string]): void {
     this.#closed = true;
+    this.instance.onTrap.delete(this.#self);
     this.#lastStats = stats;
     this.#tasks = [];
     if (!this.#broken) {
@@ -428,6 +478,11 @@ export class Host {
     }
     for (const resolve of this.#closing ?? []) resolve();
   }
+}
+
+/** Was there no token to be had? */
+export function isTokenFailure(failed: Failed): boolean {
+  return errorOf(failed) === TokenError;
 }
 
 /** The error that a failed request ends with. */

@@ -1,10 +1,11 @@
 /** One request from its acceptance to its end, and each sending of it. */
 
 import { cancel, drainBody, readBody, TooLarge } from './body.js';
-import { DecodeError, type EngineError, type ErrorDetails } from './errors.js';
-import { errorOf, Failure, Task, Verdict, type Failed, type Host } from './host.js';
-import { payload, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
-import { isStream, type Payload, type Transport, type TransportResponse } from './transport.js';
+import { DecodeError, type ErrorDetails } from './errors.js';
+import { errorOf, Failure, isTokenFailure, Task, Verdict, type Failed, type Host } from './host.js';
+import { hasOwnType, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
+import type { Watch } from './signals.js';
+import { isStream, makeResponse, type Payload, type Transport, type TransportResponse } from './transport.js';
 
 /** What requests need of their client. */
 export interface Wire {
@@ -78,18 +79,25 @@ interface Answer {
   body: string | Uint8Array | undefined;
 }
 
+/** One sending. */
+interface Flight {
+  readonly number: number;
+  readonly controller: AbortController;
+  response?: TransportResponse;
+}
+
 abstract class HttpTask extends Task {
   protected readonly wire: Wire;
   readonly outgoing: Outgoing;
   protected readonly reject: (reason: unknown) => void;
   protected attempts = 0;
   protected last: Answer | undefined;
-  #flight: { number: number; controller: AbortController; response?: TransportResponse } | undefined;
+  #flight: Flight | undefined;
   #elsewhere: URL | undefined;
   #sent = false;
   #cause: unknown;
-  /** Ends the watch of the caller's signal. */
-  protected unwatch: (() => void) | undefined;
+  /** The watch of the caller's signal. */
+  #watch: Watch | undefined;
 
   constructor(wire: Wire, outgoing: Outgoing, reject: (reason: unknown) => void) {
     super();
@@ -102,34 +110,37 @@ abstract class HttpTask extends Task {
     return this.outgoing.correlationId;
   }
 
-  set watched(unwatch: () => void) {
-    if (this.ended) unwatch();
-    else this.unwatch = unwatch;
+  set watched(watch: Watch) {
+    if (this.ended) watch.end();
+    else this.#watch = watch;
   }
 
   /** The caller's signal has fired. */
   aborted(reason: unknown): void {
-    if (this.ended) {
-      // Handed over, and perhaps still being read.
-      this.#flight?.controller.abort(reason);
-      return;
-    }
+    if (this.ended) return;
     this.wire.host.cancel(this);
     this.reject(reason);
   }
 
   send(number: number, token: number): void {
     const controller = new AbortController();
-    const flight = { number, controller };
+    const flight: Flight = { number, controller };
     this.#flight = flight;
     this.attempts = number;
     this.#cause = undefined;
     const { data } = this.outgoing;
-    const sending =
-      typeof data === 'function' ? payloadOf(data).then((body) => this.#transmit(body, token, controller.signal)) : this.#transmit(payload(data), token, controller.signal);
-    sending.then(
-      (response) => this.#answered(flight, response),
-      (error: unknown) => this.#broke(flight, classify(error), error),
+    if (typeof data !== 'function') {
+      this.#take(flight, this.#transmit(data, this.outgoing.headers, token, controller.signal));
+      return;
+    }
+    payloadOf(data).then(
+      (body) => {
+        let { headers } = this.outgoing;
+        if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
+        this.#take(flight, this.#transmit(body, headers, token, controller.signal));
+      },
+      // Whoever makes the body has failed: that is no failure of the network.
+      (error: unknown) => this.#broke(flight, Failure.Unsendable, error),
     );
   }
 
@@ -149,7 +160,8 @@ abstract class HttpTask extends Task {
     this.last = answer;
     const reading =
       verdict === Verdict.Read
-        ? readBody(flight.response, this.wire.maxBody, this.isBinary(flight.response.status))
+        ? // The length that a HEAD is told is that of a body which does not come.
+          readBody(flight.response, this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody, this.isBinary(flight.response.status))
         : drainBody(flight.response);
     reading.then(
       (body) => {
@@ -162,29 +174,41 @@ abstract class HttpTask extends Task {
   }
 
   fail(failed: Failed): void {
-    this.unwatch?.();
+    this.#watch?.end();
     this.rejectWith(failed);
   }
 
-  broken(error: EngineError): void {
+  broken(error: unknown): void {
     this.ended = true;
-    this.unwatch?.();
+    this.#watch?.end();
     this.reject(error);
   }
 
   /** Is the body wanted as bytes? */
   protected abstract isBinary(status: number): boolean;
 
-  /** The answer that is handed over unread. */
-  protected get unread(): TransportResponse | undefined {
-    return this.#flight?.response;
+  /** The caller's signal does not matter any more. */
+  protected unwatch(): void {
+    this.#watch?.end();
+  }
+
+  /** The answer, to be handed over unread; the caller's signal still ends it, for as long as there is somebody to read it. */
+  protected handOver(): Response {
+    const { response, controller } = this.#flight!;
+    const made = response!.response();
+    // Nothing of what outlives the request may hold on to the answer.
+    if (this.#watch) {
+      this.#watch.abort = aborting(controller);
+      unread.register(made, this.#watch);
+    }
+    return made;
   }
 
   protected rejectWith(failed: Failed): void {
     const details = this.about();
     if (failed.retryAt) details.retryAt = failed.retryAt;
     const Class = errorOf(failed);
-    if (failed.kind === 6) {
+    if (isTokenFailure(failed)) {
       const trouble = this.wire.tokenTrouble();
       this.reject(new Class(failed.message, { ...details, ...trouble }));
       return;
@@ -208,11 +232,11 @@ abstract class HttpTask extends Task {
     return details;
   }
 
-  #transmit(body: Payload | undefined, token: number, signal: AbortSignal): Promise<TransportResponse> {
-    const { method, url } = this.outgoing;
-    let { headers } = this.outgoing;
+  #transmit(body: Payload | undefined, headers: Record<string, string>, token: number, signal: AbortSignal): Promise<TransportResponse> {
+    const { method, url, data } = this.outgoing;
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (token !== 0) headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
-    if (isStream(body)) {
+    if (isStream(data)) {
       if (this.#sent) return Promise.reject(new TypeError('a stream can be sent only once'));
       this.#sent = true;
     }
@@ -223,18 +247,34 @@ abstract class HttpTask extends Task {
     }
   }
 
-  #answered(flight: { number: number; controller: AbortController; response?: TransportResponse }, response: TransportResponse): void {
+  #take(flight: Flight, sending: Promise<TransportResponse>): void {
+    sending.then(
+      (response) => this.#answered(flight, response),
+      (error: unknown) => this.#broke(flight, classify(error), error),
+    );
+  }
+
+  #answered(flight: Flight, response: TransportResponse): void {
     flight.response = response;
     const { host, signalHeaders, followRedirects } = this.wire;
-    const follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.#redirect(response) !== undefined;
-    host.head(this, flight.number, response.status, signalsOf(response, signalHeaders), follow);
+    let follow;
+    let signals;
+    try {
+      follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.#redirect(response) !== undefined;
+      signals = signalsOf(response, signalHeaders);
+    } catch (error) {
+      // What a transport gave is no answer.
+      this.#broke(flight, Failure.Unsendable, error);
+      return;
+    }
+    host.head(this, flight.number, response.status, signals, follow);
     // Nobody wants it any more: its transport has to end before its slot is free.
     if (flight.controller.signal.aborted && this.flying === flight.number) {
       void cancel(response).then(() => this.#broke(flight, Failure.Aborted, undefined));
     }
   }
 
-  #broke(flight: { number: number; controller: AbortController }, failure: Failure, cause: unknown): void {
+  #broke(flight: Flight, failure: Failure, cause: unknown): void {
     if (this.flying !== flight.number) return;
     if (flight.controller.signal.aborted) failure = Failure.Aborted;
     else if (!(cause instanceof TooLarge)) this.#cause = cause;
@@ -274,7 +314,7 @@ export class WholeTask extends HttpTask {
   }
 
   finish(): void {
-    this.unwatch?.();
+    this.unwatch();
     const { response, body } = this.last!;
     const headers = response.headers();
     let data: unknown = body;
@@ -283,7 +323,8 @@ export class WholeTask extends HttpTask {
       else if (this.#type === 'arraybuffer') data = toBuffer(body as Uint8Array);
       else if (this.#type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
     } catch (cause) {
-      const details = { ...this.about(), status: response.status, headers, data: body, cause };
+      const statusText = this.wire.statusText(response.status);
+      const details = { ...this.about(), status: response.status, statusText, headers, data: body, cause };
       this.reject(new DecodeError('Invalid Answer: its body says that it is JSON, and is not', details));
       return;
     }
@@ -316,10 +357,7 @@ export class FetchTask extends HttpTask {
   }
 
   finish(): void {
-    const response = this.unread!.response();
-    // An abort still ends the body, for as long as there is somebody to read it.
-    if (this.unwatch) unread.register(response, this.unwatch);
-    this.#resolve(response);
+    this.#resolve(this.handOver());
   }
 
   protected isBinary(): boolean {
@@ -334,15 +372,18 @@ export class FetchTask extends HttpTask {
       return;
     }
     const { response, body } = last;
-    const init = { status: response.status, statusText: this.wire.statusText(response.status), headers: response.headers() };
-    const made = new Response(body === undefined ? null : toBuffer(body as Uint8Array), init);
-    Object.defineProperty(made, 'url', { value: response.url || this.outgoing.url.href });
-    this.#resolve(made);
+    const { status } = response;
+    const bytes = body === undefined ? null : toBuffer(body);
+    this.#resolve(makeResponse(bytes, status, this.wire.statusText(status), response.headers(), response.url || this.outgoing.url.href));
   }
 }
 
 /** Watches of signals, to be ended when the answers that they are for are gone. */
-const unread = new FinalizationRegistry<() => void>((unwatch) => unwatch());
+const unread = new FinalizationRegistry<Watch>((watch) => watch.end());
+
+function aborting(controller: AbortController): (reason: unknown) => void {
+  return (reason) => controller.abort(reason);
+}
 
 /** What a body is as data: JSON if it says so, else text; `null` if it is empty. */
 function dataOf(response: TransportResponse, body: string | Uint8Array | undefined, strict = false): unknown {

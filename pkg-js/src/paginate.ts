@@ -4,7 +4,7 @@ import type { CxoneClient } from './client.js';
 import { ConfigError, DecodeError, PageError } from './errors.js';
 import type { WasmPages } from './generated/glue.js';
 import type { CxoneResponse } from './http.js';
-import type { RequestOptions } from './request.js';
+import { shown, type RequestOptions } from './request.js';
 import type { Instance } from './wasm.js';
 
 /** Where a run of pages stands, between two of them. It can be stored as JSON. */
@@ -50,7 +50,7 @@ export interface Page<T> {
  */
 export class Pagination<T> implements AsyncIterable<T> {
   readonly #client: CxoneClient;
-  readonly #machine: WasmPages;
+  readonly #instance: Instance;
   readonly #url: string | URL;
   readonly #options: PaginateOptions;
   #state: PageState;
@@ -61,12 +61,12 @@ export class Pagination<T> implements AsyncIterable<T> {
     if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 0xffff_ffff) {
       throw new ConfigError('pageSize', 'give a whole number, 1 or more');
     }
+    if (cursor !== undefined && typeof cursor !== 'string') throw new ConfigError('cursor', 'give a text, as `state` has it');
     this.#client = client;
+    this.#instance = instance;
     this.#url = url;
     this.#options = options;
     this.#state = { cursor: cursor ?? null, done: false, pages: 0, items: 0, seen: [], ...check(state) };
-    const { done, pages, items, seen } = this.#state;
-    this.#machine = new instance.Pages(pageSize, this.#state.cursor ?? undefined, done, pages, items, seen.map((it) => `${it}\0`).join(''));
   }
 
   /** From where to go on so that nothing is missed: after the last page whose items were all read. */
@@ -89,9 +89,12 @@ export class Pagination<T> implements AsyncIterable<T> {
     }
   }
 
+  /** From {@link state} on, so that nothing is lost to who stops in the middle of a page and iterates again. */
   async *#run(): AsyncGenerator<Page<T>, void, undefined> {
-    const { pageSize: _, cursor: __, state: ___, params, ...options } = this.#options;
-    for (let query = this.#machine.request(); query !== undefined; query = this.#machine.request()) {
+    const { pageSize = 100, cursor: _, state: __, params, ...options } = this.#options;
+    const { cursor, done, pages, items, seen } = this.#state;
+    const machine = new this.#instance.Pages(pageSize, cursor ?? undefined, done, pages, items, seen.map((it) => `${it}\0`).join(''));
+    for (let query = machine.request(); query !== undefined; query = machine.request()) {
       const all = params instanceof URLSearchParams ? new URLSearchParams(params) : { ...params };
       const pairs = query.split('\0');
       for (let i = 0; i + 1 < pairs.length; i += 2) {
@@ -99,26 +102,26 @@ export class Pagination<T> implements AsyncIterable<T> {
         else all[pairs[i]!] = pairs[i + 1]!;
       }
       let response: CxoneResponse;
-      let malformed = false;
+      let malformed: DecodeError | undefined;
       try {
         response = await this.#client.request({ ...options, url: this.#url, params: all });
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
-        malformed = true;
+        malformed = error;
         response = error as unknown as CxoneResponse;
       }
-      yield this.#page(response, malformed);
+      yield this.#page(machine, response, malformed);
     }
   }
 
-  #page(response: CxoneResponse, malformed: boolean): Page<T> {
+  #page(machine: WasmPages, response: CxoneResponse, malformed: DecodeError | undefined): Page<T> {
     const { data, status } = response;
     const isObject = !malformed && typeof data === 'object' && data !== null && !Array.isArray(data);
     const empty = data === null || (typeof data === 'string' && data.trim() === '');
-    const items = isObject ? data[this.#machine.items_field] : undefined;
-    const next: unknown = isObject ? data[this.#machine.next_field] : undefined;
+    const items = isObject ? data[machine.items_field] : undefined;
+    const next: unknown = isObject ? data[machine.next_field] : undefined;
     const known = typeof next === 'string' || (Number.isSafeInteger(next) && (next as number) >= 0);
-    const problem = this.#machine.answer(
+    const problem = machine.answer(
       status,
       isObject ? 2 : empty ? 0 : 1,
       Array.isArray(items) ? items.length : undefined,
@@ -127,10 +130,9 @@ export class Pagination<T> implements AsyncIterable<T> {
     );
     if (problem !== undefined) {
       const { statusText, headers, attempts, correlationId } = response;
-      const details = { status, statusText, headers, data, attempts, method: 'GET', ...(correlationId === undefined ? {} : { correlationId }) };
+      const details = { status, statusText, headers, data, attempts, method: 'GET', url: shown(new URL(response.url)), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
       throw new PageError(`Pagination Error: ${problem}`, details);
     }
-    const machine = this.#machine;
     const state: PageState = {
       cursor: machine.cursor ?? null,
       done: machine.done,
@@ -144,7 +146,7 @@ export class Pagination<T> implements AsyncIterable<T> {
 
 function check(state: PageState | undefined): Partial<PageState> {
   if (state === undefined) return {};
-  const { cursor, done, pages, items, seen } = state;
+  const { cursor, done, pages, items, seen } = state ?? {};
   const ok =
     (cursor === null || typeof cursor === 'string') &&
     typeof done === 'boolean' &&

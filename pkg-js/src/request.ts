@@ -75,7 +75,9 @@ export interface Outgoing {
   method: string;
   url: URL;
   headers: Record<string, string>;
-  data: Data | undefined;
+  /** The `Content-Type` of what a function makes, if that has none of its own. */
+  type: string;
+  data: Payload | (() => Data | Promise<Data>) | undefined;
   correlationId: string | undefined;
   priority: number;
   scopes: string | undefined;
@@ -88,18 +90,28 @@ export interface Outgoing {
 const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
 
 export function outgoing(config: RequestConfig, defaults: RequestDefaults, instance: Instance, streams: boolean): Outgoing {
-  const method = (config.method ?? 'GET').toUpperCase();
+  const method = methodOf(config.method);
+  if (config.data !== undefined && (method === 'GET' || method === 'HEAD')) {
+    throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
+  }
   const url = resolve(defaults.base, config.url);
   appendParams(url, config.params);
   const ownOrigin = url.origin === defaults.base.origin;
+  if (config.responseType !== undefined && !['json', 'text', 'arraybuffer', 'blob'].includes(config.responseType)) {
+    throw new ConfigError('responseType', "choose 'json', 'text', 'arraybuffer' or 'blob'");
+  }
   const given = headersOf(config.headers);
+  const { idempotencyKey } = config;
   const correlationId = given['x-correlation-id'] ?? correlation(config, defaults, ownOrigin);
   const headers: Record<string, string> = { accept: 'application/json' };
-  if (!hasOwnType(config.data)) headers['content-type'] = 'application/json';
+  // What a function makes has its type when it is made.
   Object.assign(headers, ownOrigin ? defaults.headers : { 'user-agent': defaults.headers['user-agent'] });
   if (headers['user-agent'] === undefined) delete headers['user-agent'];
+  const type = headers['content-type'] ?? 'application/json';
+  if (typeof config.data === 'function' || hasOwnType(config.data)) delete headers['content-type'];
+  else headers['content-type'] = type;
   if (correlationId !== undefined) headers['x-correlation-id'] = correlationId;
-  if (config.idempotencyKey !== undefined) headers['idempotency-key'] = config.idempotencyKey;
+  if (idempotencyKey !== undefined) headers['idempotency-key'] = headerValue('idempotencyKey', idempotencyKey);
   Object.assign(headers, given);
 
   const auth = config.auth ?? (defaults.hasCredentials && headers['authorization'] === undefined);
@@ -113,7 +125,8 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
     method,
     url,
     headers,
-    data: config.data,
+    type,
+    data: typeof config.data === 'function' ? (config.data as () => Data) : payload(config.data),
     correlationId,
     priority: priorityOf(config.priority),
     scopes: scopesOf(config.scope ?? scopeBy(method, url, ownOrigin, defaults, instance)),
@@ -126,6 +139,9 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
 
 /** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
 export function resolve(base: URL, path: string | URL): URL {
+  if (typeof path !== 'string' && !(path instanceof URL)) {
+    throw new ConfigError('url', 'give a path, or a URL with https or http');
+  }
   const text = String(path);
   if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
     const root = base.pathname.replace(/\/+$/, '');
@@ -148,9 +164,11 @@ export function resolve(base: URL, path: string | URL): URL {
   return url;
 }
 
+const CLASSES = ['high', 'normal', 'low'];
+
 /** A class by its number; throws for what is none. */
 export function priorityOf(priority: Priority = 2): number {
-  const index = typeof priority === 'string' ? ['high', 'normal', 'low'].indexOf(priority.toLowerCase()) + 1 : priority;
+  const index = typeof priority === 'string' ? CLASSES.indexOf(priority.toLowerCase()) + 1 : priority;
   if (index !== 1 && index !== 2 && index !== 3) {
     throw new ConfigError('priority', "choose PRIORITY.HIGH, NORMAL or LOW, or 'high', 'normal' or 'low'");
   }
@@ -173,8 +191,9 @@ export function headersOf(init: HeaderFields | undefined): Record<string, string
   // It checks the names and values, and joins those of one name.
   try {
     return Object.fromEntries(new Headers(init));
-  } catch (cause) {
-    throw new ConfigError('headers', 'a name or a value cannot be sent', { cause });
+  } catch {
+    // The reason would show the value, which may be a secret.
+    throw new ConfigError('headers', 'a name or a value cannot be sent');
   }
 }
 
@@ -198,31 +217,52 @@ export function appendParams(url: URL, params: Params | undefined): void {
   }
 }
 
-/** What is sent for a value, in one sending. */
-export async function payloadOf(data: Data | undefined): Promise<Payload | undefined> {
-  if (typeof data === 'function') data = await data();
-  return payload(data);
+/** What is sent in one sending of what a function makes. */
+export async function payloadOf(make: () => Data | Promise<Data>): Promise<Payload | undefined> {
+  return payload(await make());
 }
 
-/** As {@link payloadOf}, for what is no function. */
-export function payload(data: Exclude<Data, Function> | undefined): Payload | undefined {
+/** What is sent for a value: as it is now, whatever becomes of an object later. */
+function payload(data: Data | undefined): Payload | undefined {
   if (data === undefined || typeof data === 'string' || hasOwnType(data) || isBinary(data) || isStream(data)) {
     return data as Payload | undefined;
   }
-  return JSON.stringify(data);
+  try {
+    return JSON.stringify(data);
+  } catch (cause) {
+    throw new ConfigError('data', 'it cannot be written as JSON', { cause });
+  }
 }
 
-/** A body that brings its own `Content-Type`. */
-function hasOwnType(data: unknown): boolean {
-  return (
-    data instanceof URLSearchParams ||
-    (typeof FormData !== 'undefined' && data instanceof FormData) ||
-    (data instanceof Blob && data.type !== '')
-  );
+/** A body that brings its own `Content-Type`; also of a class of another realm or package. */
+export function hasOwnType(data: unknown): boolean {
+  const kind = kindOf(data);
+  return kind === 'URLSearchParams' || kind === 'FormData' || ((kind === 'Blob' || kind === 'File') && (data as Blob).type !== '');
 }
 
 function isBinary(data: unknown): boolean {
-  return data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob;
+  const kind = kindOf(data);
+  return data instanceof ArrayBuffer || ArrayBuffer.isView(data) || kind === 'Blob' || kind === 'File';
+}
+
+function kindOf(data: unknown): unknown {
+  return typeof data === 'object' && data !== null ? (data as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] : undefined;
+}
+
+function methodOf(method: unknown = 'GET'): string {
+  // A name as HTTP has them, and none that a runtime refuses to send.
+  if (typeof method !== 'string' || !/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(method) || /^(CONNECT|TRACE|TRACK)$/i.test(method)) {
+    throw new ConfigError('method', 'give the name of a method, like GET or POST');
+  }
+  return method.toUpperCase();
+}
+
+/** What can be sent as the value of a header field. */
+export function headerValue(field: string, value: unknown): string {
+  if (typeof value !== 'string' || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+    throw new ConfigError(field, 'give a text that can be the value of a header field');
+  }
+  return value;
 }
 
 function attemptTimeout(timeout: number): number {
@@ -233,8 +273,8 @@ function attemptTimeout(timeout: number): number {
 }
 
 function correlation(config: RequestConfig, defaults: RequestDefaults, ownOrigin: boolean): string | undefined {
-  if (typeof config.correlationId === 'string') return config.correlationId;
   if (config.correlationId === false) return undefined;
+  if (config.correlationId !== undefined) return headerValue('correlationId', config.correlationId);
   if (ownOrigin && defaults.headers['x-correlation-id'] !== undefined) return defaults.headers['x-correlation-id'];
   return defaults.correlationIds ? crypto.randomUUID() : undefined;
 }

@@ -83,6 +83,7 @@ export function encodeSettings(settings: EngineSettings): EncodedSettings {
     choice('reading.resetUnit', RESET_UNITS, reading.resetUnit),
   ];
   for (const scope of scopes) {
+    object('scopes', scope);
     text('scopes.name', scope.name);
     numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0);
   }

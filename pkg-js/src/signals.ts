@@ -2,30 +2,52 @@
 
 type Abort = (reason: unknown) => void;
 
-export class Signals {
-  readonly #watched = new Map<AbortSignal, { listener: () => void; aborts: Set<Abort> }>();
+/** What waits for a signal. */
+export class Watch {
+  /** Called once when the signal fires. */
+  abort: Abort;
+  readonly #end: (watch: Watch) => void;
 
-  /** Calls `abort` once when the signal fires; gives what ends that. */
-  watch(signal: AbortSignal, abort: Abort): () => void {
+  constructor(abort: Abort, end: (watch: Watch) => void) {
+    this.abort = abort;
+    this.#end = end;
+  }
+
+  /** Waits no longer. */
+  end(): void {
+    this.#end(this);
+  }
+}
+
+export class Signals {
+  readonly #watched = new Map<AbortSignal, { listener: () => void; watches: Set<Watch> }>();
+
+  watch(signal: AbortSignal, abort: Abort): Watch {
+    const watch = new Watch(abort, (watch) => this.#end(signal, watch));
+    if (signal.aborted) {
+      // It fired while the request was accepted.
+      abort(signal.reason);
+      return watch;
+    }
     let watched = this.#watched.get(signal);
     if (!watched) {
-      const aborts = new Set<Abort>();
+      const watches = new Set<Watch>();
       const listener = () => {
         this.#watched.delete(signal);
-        for (const abort of aborts) abort(signal.reason);
+        for (const watch of watches) watch.abort(signal.reason);
       };
-      watched = { listener, aborts };
+      watched = { listener, watches };
       this.#watched.set(signal, watched);
       signal.addEventListener('abort', listener, { once: true });
     }
-    const { listener, aborts } = watched;
-    aborts.add(abort);
-    return () => {
-      aborts.delete(abort);
-      if (aborts.size === 0 && this.#watched.get(signal)?.aborts === aborts) {
-        this.#watched.delete(signal);
-        signal.removeEventListener('abort', listener);
-      }
-    };
+    watched.watches.add(watch);
+    return watch;
+  }
+
+  #end(signal: AbortSignal, watch: Watch): void {
+    const watched = this.#watched.get(signal);
+    if (!watched?.watches.delete(watch) || watched.watches.size > 0) return;
+    this.#watched.delete(signal);
+    signal.removeEventListener('abort', watched.listener);
   }
 }

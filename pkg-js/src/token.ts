@@ -1,5 +1,6 @@
 /** Token fetches: the request is built, and its answer read, in the engine's memory. */
 
+import { readBody, TooLarge } from './body.js';
 import { ConfigError, type ErrorDetails } from './errors.js';
 import type { WasmCredentials } from './generated/glue.js';
 import { Failure, type Host, type TokenSource } from './host.js';
@@ -50,8 +51,11 @@ export class Tokens implements TokenSource {
   }
 
   abort(generation: number): void {
-    if (this.#fetching?.generation !== generation) return;
-    this.#fetching.controller.abort();
+    if (this.#fetching?.generation === generation) this.stop();
+  }
+
+  stop(): void {
+    this.#fetching?.controller.abort();
     this.#fetching = undefined;
     this.#trouble = {};
   }
@@ -97,7 +101,8 @@ export class Tokens implements TokenSource {
     }
     // The body stays unsaid: it may hold a token after all, under a name that nobody knows.
     const cause = new Error(this.#credentials.problem());
-    this.#trouble = { status: response.status, headers: response.headers(), cause };
+    const statusText = this.#host.instance.Engine.status_text(response.status);
+    this.#trouble = { status: response.status, statusText, headers: response.headers(), cause };
     this.#host.tokenFailed(generation, read_, response.status, signalsOf(response, this.#signalHeaders) ?? '');
   }
 
@@ -110,12 +115,10 @@ export class Tokens implements TokenSource {
 
 /** What is beyond the limit makes an answer unreadable. */
 async function read(response: TransportResponse): Promise<Uint8Array> {
-  const announced = Number(response.header('content-length') ?? 0);
-  if (announced > LONGEST_ANSWER) {
-    await response.stream()?.cancel();
-    return new Uint8Array();
+  try {
+    return (await readBody(response, LONGEST_ANSWER, true)) as Uint8Array;
+  } catch (error) {
+    if (error instanceof TooLarge) return new Uint8Array();
+    throw error;
   }
-  const body = await response.bytes();
-  return body.length > LONGEST_ANSWER ? new Uint8Array() : body;
 }
-

@@ -56,6 +56,16 @@ export function isStream(body: unknown): boolean {
   return body instanceof ReadableStream || (typeof body === 'object' && body !== null && Symbol.asyncIterator in body);
 }
 
+/** A global `Response`, also with a status that its constructor does not take. */
+export function makeResponse(body: BodyInit | null, status: number, statusText: string, headers: Headers, url: string): Response {
+  const empty = status === 204 || status === 205 || status === 304;
+  const usual = status >= 200 && status <= 599;
+  const made = new Response(empty ? null : body, { status: usual ? status : 500, statusText, headers });
+  Object.defineProperty(made, 'url', { value: url });
+  if (!usual) Object.defineProperty(made, 'status', { value: status });
+  return made;
+}
+
 class FetchResponse implements TransportResponse {
   readonly status: number;
   readonly url: string;

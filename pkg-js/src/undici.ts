@@ -1,6 +1,6 @@
 /** Sends by undici's own `request`, which does much less for an answer than `fetch`, and knows proxies. */
 
-import type { Payload, Transport, TransportResponse } from './transport.js';
+import { makeResponse, type Payload, type Transport, type TransportResponse } from './transport.js';
 
 /** What is used of undici: give the module, or an object with its `request`. */
 export interface Undici {
@@ -38,7 +38,7 @@ export function undiciTransport(undici: Undici, { dispatcher }: UndiciOptions = 
   return {
     async send({ method, url, headers, body, signal }) {
       // Times are the engine's to keep: undici's own ones would cut longer attempts short.
-      const options = { method, headers, body: toUndici(body, headers), signal, headersTimeout: 0, bodyTimeout: 0, ...(dispatcher ? { dispatcher } : {}) };
+      const options = { method, ...toUndici(body, headers), signal, headersTimeout: 0, bodyTimeout: 0, ...(dispatcher ? { dispatcher } : {}) };
       return new Answer(await undici.request(url, options), url);
     },
   };
@@ -64,7 +64,9 @@ class Answer implements TransportResponse {
     const headers = new Headers();
     for (const [name, values] of Object.entries(this.#response.headers)) {
       for (const value of Array.isArray(values) ? values : [values]) {
-        if (value !== undefined) headers.append(name, value);
+        if (value === undefined) continue;
+        // undici reads bytes as UTF-8 where fetch reads them as Latin-1, which is all that Headers take.
+        headers.append(name, /[^\0-\xff]/.test(value) ? latin1(value) : value);
       }
     }
     return headers;
@@ -93,22 +95,25 @@ class Answer implements TransportResponse {
     return new Uint8Array(await this.#response.body.arrayBuffer());
   }
   response(): Response {
-    const empty = [101, 204, 205, 304].includes(this.status);
-    if (empty) this.#response.body.destroy();
-    const response = new Response(empty ? null : this.stream(), { status: this.status, headers: this.headers() });
-    Object.defineProperty(response, 'url', { value: this.url });
-    return response;
+    const empty = [204, 205, 304].includes(this.status);
+    // It is read to its end, which comes at once, so that its connection is used again.
+    if (empty) void this.text().catch(() => {});
+    return makeResponse(empty ? null : this.stream(), this.status, '', this.headers(), this.url);
   }
 }
 
 /** What undici's `request` does not take by itself is brought into a form that it takes. */
-function toUndici(body: Payload | undefined, headers: Record<string, string>): unknown {
+function toUndici(body: Payload | undefined, headers: Record<string, string>): { body: unknown; headers: Record<string, string> } {
   if (body instanceof URLSearchParams || body instanceof Blob || body instanceof FormData || body instanceof ReadableStream) {
     // The standard's own serialisation, with the Content-Type that belongs to it.
     const { headers: own, body: stream } = new Response(body);
     const type = own.get('content-type');
-    if (type !== null) headers['content-type'] ??= type;
-    return stream;
+    // The headers are those of all sendings, and a boundary is that of one.
+    return { body: stream, headers: type === null ? headers : { 'content-type': type, ...headers } };
   }
-  return body instanceof ArrayBuffer ? new Uint8Array(body) : body;
+  return { body: body instanceof ArrayBuffer ? new Uint8Array(body) : body, headers };
+}
+
+function latin1(text: string): string {
+  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join('');
 }

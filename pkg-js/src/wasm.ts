@@ -32,7 +32,7 @@ export interface Platform {
 export interface Instance extends Glue {
   memory: WasmMemory;
   /** Called when it has trapped: nothing in it can be trusted any more. */
-  onTrap: Set<WeakRef<{ trapped(cause: unknown): void }>>;
+  onTrap: Set<WeakRef<{ trapped(error: EngineError): void }>>;
 }
 
 let platform: Platform;
@@ -79,10 +79,11 @@ export async function init(source?: WasmSource): Promise<void> {
 /** The instance has trapped: whoever uses it is told, and the next client gets a new one. */
 export function trapped(instance: Instance, cause: unknown): EngineError {
   if (shared === instance) shared = undefined;
+  const error = new EngineError(cause);
   const told = [...instance.onTrap];
   instance.onTrap.clear();
-  for (const client of told) client.deref()?.trapped(cause);
-  return new EngineError(cause);
+  for (const client of told) client.deref()?.trapped(error);
+  return error;
 }
 
 /** The names of the header fields that say something about waiting, in lower case. */

@@ -1,11 +1,20 @@
 //! The one timer of a client, on the runtime's `setTimeout`.
 
-use gloo_timers::callback::Timeout;
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 /// The longest time that `setTimeout` can wait: beyond it a runtime fires at once.
 const LONGEST_MS: f64 = i32::MAX as f64;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What it gives names the timer: a number, or in Node.js an object.
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(ring: &Function, ms: u32) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(timer: &JsValue);
+}
 
 /// One timer that can be set again. While it is set the runtime keeps the process alive, so it is
 /// cleared as soon as there is nothing to wait for.
@@ -13,15 +22,15 @@ const LONGEST_MS: f64 = i32::MAX as f64;
 #[derive(Debug)]
 pub struct Alarm {
     ring: Function,
-    set: Option<Timeout>,
+    timer: Option<JsValue>,
 }
 
 #[wasm_bindgen]
 impl Alarm {
-    /// An alarm that will call `ring`.
+    /// An alarm that will call `ring`, which must not throw.
     #[wasm_bindgen(constructor)]
     pub fn new(ring: Function) -> Alarm {
-        Alarm { ring, set: None }
+        Alarm { ring, timer: None }
     }
 
     /// Rings once in `ms` milliseconds, rounded up to whole ones, in place of what was set before.
@@ -29,15 +38,20 @@ impl Alarm {
     /// woken looks at the clock, and sets it again.
     pub fn set(&mut self, ms: f64) {
         let ms = ms.ceil().clamp(0.0, LONGEST_MS) as u32;
-        let ring = self.ring.clone();
-        self.set = Some(Timeout::new(ms, move || {
-            // What the callee throws is its own affair, and it has seen to that.
-            let _ = ring.call0(&JsValue::UNDEFINED);
-        }));
+        self.clear();
+        self.timer = Some(set_timeout(&self.ring, ms));
     }
 
     /// Will not ring.
     pub fn clear(&mut self) {
-        self.set = None;
+        if let Some(timer) = self.timer.take() {
+            clear_timeout(&timer);
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
