@@ -91,6 +91,8 @@ if (!trap) {
   run(bin('tsc'), '-p', '.', '--outDir', `${dist}/types/esm`);
   // tsc copies no declarations that it was given.
   cpSync('src/generated/glue.d.ts', `${dist}/types/esm/generated/glue.d.ts`);
+  // What `cxone-client/wasm` is decides the bundler that imports it: something that `wasm` takes.
+  writeFileSync(`${dist}/types/esm/cxone.d.ts`, "import type { WasmSource } from './wasm.js';\ndeclare const wasm: WasmSource;\nexport default wasm;\n");
   cpSync(`${dist}/types/esm`, `${dist}/types/cjs`, { recursive: true });
   writeFileSync(`${dist}/types/esm/package.json`, '{ "type": "module" }\n');
   writeFileSync(`${dist}/types/cjs/package.json`, '{ "type": "commonjs" }\n');

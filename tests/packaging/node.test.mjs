@@ -1,12 +1,13 @@
 // The package in Node.js, as a module, in CommonJS, and bundled.
 
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { copyFileSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import webpack from 'webpack';
 
 import { consumer, folder, mock, run, serve } from './support.mjs';
 
@@ -35,7 +36,7 @@ test('a CommonJS module signs in, pages and exits', async (t) => {
   await assertSyncs(await run(node, ['app.cjs'], { cwd, env: server.env, timeout: 30_000 }), server);
 });
 
-test('a bundle for Node.js needs the bytes, and its error says so', async (t) => {
+test('a bundle for Node.js needs the file or its bytes, and its error says so', async (t) => {
   const server = await mock(t, '--interactions', '450', '--limit', LIMIT);
   const cwd = folder('node-bundle', {
     'without.mjs': `import { CxoneClient } from 'cxone-client';
@@ -51,7 +52,19 @@ test('a bundle for Node.js needs the bytes, and its error says so', async (t) =>
   for (const file of ['out/without.mjs', 'out/without.cjs']) {
     assert.match(await run(node, [file], { cwd }), /^CONFIG wasm invalid `wasm`: the file cxone\.wasm is not beside the code/, file);
   }
+  copyFileSync(join(consumer, 'node_modules/cxone-client/dist/cxone.wasm'), join(cwd, 'out/cxone.wasm'));
+  assert.equal(await run(node, ['out/without.mjs'], { cwd }), 'worked\n');
   await assertSyncs(await run(node, ['out/with.mjs'], { cwd, env: server.env, timeout: 30_000 }), server);
+});
+
+test('webpack for Node.js finds the file', async () => {
+  const cwd = folder('node-webpack', { 'main.mjs': "import { CxoneClient } from 'cxone-client';\nconsole.log(new CxoneClient({ baseUrl: 'https://a.example' }).stats().sends);" });
+  const output = { path: join(cwd, 'out'), filename: 'main.cjs' };
+  const stats = await new Promise((resolve, reject) => {
+    webpack({ context: cwd, mode: 'production', target: 'node20', entry: './main.mjs', output }, (error, stats) => (error ? reject(error) : resolve(stats)));
+  });
+  assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString());
+  assert.equal(await run(node, ['out/main.cjs'], { cwd }), '0\n');
 });
 
 test('the engine can be brought in each form, to the entry of browsers', async (t) => {
