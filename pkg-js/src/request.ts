@@ -163,9 +163,11 @@ export function resolve(base: URL, path: string | URL): URL {
   return url;
 }
 
+const CLASSES = ['high', 'normal', 'low'];
+
 /** A class by its number; throws for what is none. */
 export function priorityOf(priority: Priority = 2): number {
-  const index = typeof priority === 'string' ? ['high', 'normal', 'low'].indexOf(priority.toLowerCase()) + 1 : priority;
+  const index = typeof priority === 'string' ? CLASSES.indexOf(priority.toLowerCase()) + 1 : priority;
   if (index !== 1 && index !== 2 && index !== 3) {
     throw new ConfigError('priority', "choose PRIORITY.HIGH, NORMAL or LOW, or 'high', 'normal' or 'low'");
   }
