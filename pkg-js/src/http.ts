@@ -83,6 +83,8 @@ interface Answer {
 interface Flight {
   readonly number: number;
   readonly controller: AbortController;
+  /** Its body is being made, and nothing was sent yet. */
+  making?: boolean;
   response?: TransportResponse;
 }
 
@@ -133,8 +135,11 @@ abstract class HttpTask extends Task {
       this.#take(flight, this.#transmit(data, this.outgoing.headers, token, controller.signal));
       return;
     }
+    flight.making = true;
     payloadOf(data).then(
       (body) => {
+        if (this.#flight !== flight) return; // given up
+        flight.making = false;
         let { headers } = this.outgoing;
         if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
         this.#take(flight, this.#transmit(body, headers, token, controller.signal));
@@ -145,7 +150,10 @@ abstract class HttpTask extends Task {
   }
 
   abort(number: number): void {
-    if (this.#flight?.number === number) this.#flight.controller.abort();
+    const flight = this.#flight;
+    if (flight?.number !== number) return;
+    flight.controller.abort();
+    if (flight.making) this.#broke(flight, Failure.Aborted, undefined);
   }
 
   body(number: number, verdict: Verdict): void {

@@ -140,6 +140,25 @@ test('X23 a body factory that fails ends the request, once, with its error', asy
   assert.equal((await cx.get(ECHO)).status, 200);
 });
 
+test('X23 T7 X27 a body factory that never ends holds its slot no longer than its request', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock, { concurrency: 1, maxAttempts: 2 });
+  await cx.accessToken();
+  let late;
+  const never = () => new Promise((resolve) => (late = resolve));
+  const error = await rejection(cx.put(ECHO, never, { timeout: 50 }));
+  assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 2]);
+  const controller = new AbortController();
+  const aborted = rejection(cx.put(ECHO, never, { signal: controller.signal }));
+  assert.equal(cx.stats().inFlight, 1);
+  controller.abort('enough');
+  assert.equal(await aborted, 'enough');
+  assert.equal(cx.stats().inFlight, 0);
+  late('too late');
+  assert.equal((await cx.get(ECHO)).status, 200);
+  assert.equal((await mock.stats()).api_requests, 1);
+});
+
 test('X23 a stream is sent once and never again', async (t) => {
   const mock = await startMock(t);
   const cx = client(t, mock);
