@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import packageJson from 'cxone-client/package.json' with { type: 'json' };
-import { anonymous, client, ECHO, events, rejection, serve, startMock } from './helper.mjs';
+import { anonymous, client, ECHO, events, rejection, serve, startMock, until } from './helper.mjs';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -150,7 +150,7 @@ test('X23 T7 X27 a body factory that never ends holds its slot no longer than it
   assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 2]);
   const controller = new AbortController();
   const aborted = rejection(cx.put(ECHO, never, { signal: controller.signal }));
-  assert.equal(cx.stats().inFlight, 1);
+  await until('it has a slot', () => cx.stats().inFlight === 1);
   controller.abort('enough');
   assert.equal(await aborted, 'enough');
   assert.equal(cx.stats().inFlight, 0);
