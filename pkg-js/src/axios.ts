@@ -81,7 +81,8 @@ async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxi
   );
   // axios has a default for every browser and Node.js; ours is the right one, and FormData knows its own.
   if (headers['Accept'] === 'application/json, text/plain, */*') delete headers['Accept'];
-  let { data } = config;
+  // Without an effect in browsers either; some give an empty one to have a Content-Type sent.
+  let data = /^(get|head)$/i.test(method) ? undefined : config.data;
   if ((typeof FormData !== 'undefined' && data instanceof FormData) || (data instanceof Blob && data.type !== '')) delete headers['Content-Type'];
   if (typeof data?.getHeaders === 'function' && typeof data.pipe === 'function') {
     // The package form-data, which is axios's own FormData in Node.js.

@@ -83,6 +83,8 @@ interface Answer {
 interface Flight {
   readonly number: number;
   readonly ending: Ending;
+  /** Its body is being made, and nothing was sent yet. */
+  making: boolean;
   response: TransportResponse | undefined;
 }
 
@@ -144,7 +146,7 @@ abstract class HttpTask extends Task {
 
   send(number: number, token: number): void {
     const ending = new Ending();
-    const flight: Flight = { number, ending, response: undefined };
+    const flight: Flight = { number, ending, making: false, response: undefined };
     this.#flight = flight;
     this.attempts = number;
     this.#cause = undefined;
@@ -153,8 +155,11 @@ abstract class HttpTask extends Task {
       this.#take(flight, this.#transmit(data, this.outgoing.headers, token, ending));
       return;
     }
+    flight.making = true;
     payloadOf(data).then(
       (body) => {
+        if (this.#flight !== flight) return; // given up
+        flight.making = false;
         let { headers } = this.outgoing;
         if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
         this.#take(flight, this.#transmit(body, headers, token, ending));
@@ -165,7 +170,10 @@ abstract class HttpTask extends Task {
   }
 
   abort(number: number): void {
-    if (this.#flight?.number === number) this.#flight.ending.abort();
+    const flight = this.#flight;
+    if (flight?.number !== number) return;
+    flight.ending.abort();
+    if (flight.making) this.#broke(flight, Failure.Aborted, undefined);
   }
 
   body(number: number, verdict: Verdict): void {

@@ -72,6 +72,8 @@ test('T21 bodies: objects, forms, texts and bytes', async (t) => {
   assert.equal(it.body, 'a');
   it = await echo({ a: 1 }, { transformRequest: [(data) => JSON.stringify({ ...data, b: 2 })] });
   assert.equal(it.body, '{"a":1,"b":2}');
+  it = (await http.get(ECHO, { data: {} })).data;
+  assert.deepEqual([it.body, it.headers['content-type']], ['', 'application/json']);
   it = (await http.delete(ECHO, { data: { a: 1 } })).data;
   assert.equal(it.body, '{"a":1}');
   it = (await http.get(ECHO, { headers: { 'X-A': 'b', 'X-None': null, Accept: 'text/csv' } })).data;

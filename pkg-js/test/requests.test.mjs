@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import packageJson from 'cxone-client/package.json' with { type: 'json' };
-import { anonymous, client, ECHO, events, rejection, serve, startMock } from './helper.mjs';
+import { anonymous, client, ECHO, events, rejection, serve, startMock, until } from './helper.mjs';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -138,6 +138,25 @@ test('X23 a body factory that fails ends the request, once, with its error', asy
   assert.equal(made, 2);
   assert.equal((await mock.stats()).api_requests, 0);
   assert.equal((await cx.get(ECHO)).status, 200);
+});
+
+test('X23 T7 X27 a body factory that never ends holds its slot no longer than its request', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock, { concurrency: 1, maxAttempts: 2 });
+  await cx.accessToken();
+  let late;
+  const never = () => new Promise((resolve) => (late = resolve));
+  const error = await rejection(cx.put(ECHO, never, { timeout: 50 }));
+  assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 2]);
+  const controller = new AbortController();
+  const aborted = rejection(cx.put(ECHO, never, { signal: controller.signal }));
+  await until('it has a slot', () => cx.stats().inFlight === 1);
+  controller.abort('enough');
+  assert.equal(await aborted, 'enough');
+  assert.equal(cx.stats().inFlight, 0);
+  late('too late');
+  assert.equal((await cx.get(ECHO)).status, 200);
+  assert.equal((await mock.stats()).api_requests, 1);
 });
 
 test('X23 a stream is sent once and never again', async (t) => {
