@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::field::{Decimal, MAX_WAIT_MS};
 use crate::reading::Mode;
@@ -182,7 +182,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
+        while items.next_element::<Value>()?.is_some() {}
         Ok(Value::Other)
     }
 
@@ -212,7 +212,7 @@ fn grant(status: u16, answer: &Result<Members, &'static str>) -> Result<TokenGra
     Ok(TokenGrant {
         access_token: access_token.to_owned(),
         refresh_token: string(answer, "refresh_token").map(str::to_owned),
-        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(*name)?)),
+        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(name)?)),
     })
 }
 

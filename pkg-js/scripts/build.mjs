@@ -106,7 +106,7 @@ function optimise(from, to) {
   const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
   // What is inlined makes it smaller by itself, but larger when it is compressed.
   const inline = ['--one-caller-inline-max-function-size', '10'];
-  const args = ['-Oz', '--converge', ...inline, '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
+  const args = ['-O3', '--converge', ...inline, '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
   const { version } = JSON.parse(readFileSync('node_modules/binaryen/package.json', 'utf8'));
   const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args}`).digest('hex');
   const note = `${to}.of`;

@@ -9,7 +9,7 @@ import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
-import { encodeSettings, type EngineSettings } from './settings.js';
+import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { Signals } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
 import { Tokens } from './token.js';
@@ -90,7 +90,7 @@ export class CxoneClient extends EventTarget {
    */
   constructor(options: ClientOptions) {
     super();
-    if (typeof options !== 'object' || options === null) throw new ConfigError('options', 'give an object');
+    object('options', options);
     const { redirect, userAgent: mayHaveUserAgent } = currentPlatform();
     const base = parseUrl('baseUrl', options.baseUrl);
     if (base.search) throw new ConfigError('baseUrl', 'it cannot have a query');
@@ -174,7 +174,7 @@ export class CxoneClient extends EventTarget {
    */
   request<T = any>(config: RequestConfig): Promise<CxoneResponse<T>> {
     return new Promise((resolve, reject) => {
-      if (typeof config !== 'object' || config === null) throw new ConfigError('config', 'give an object with a `url`');
+      object('config', config);
       const made = outgoing(config, this.#defaults, this.#instance, false);
       this.#accept(new WholeTask(this.#wire, made, config.responseType, resolve, reject), config.signal);
     });

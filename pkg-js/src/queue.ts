@@ -2,7 +2,7 @@
 
 import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
-import type { EngineSettings } from './settings.js';
+import { object, type EngineSettings } from './settings.js';
 import { Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
@@ -40,6 +40,7 @@ export class PriorityRequestQueue {
   readonly #signals = new Signals();
 
   constructor(options: number | QueueOptions = {}) {
+    if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
     this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity });
@@ -244,7 +245,9 @@ function answerIn(outcome: unknown, names: string[]): { status: number; headers:
   const answer = typeof own?.response === 'object' && own.response !== null ? own.response : own;
   const status = typeof answer?.status === 'number' && answer.status >= 100 && answer.status <= 999 ? answer.status : 200;
   const headers = answer?.headers as Record<string, unknown> | { get(name: string): unknown } | undefined;
-  const get = (name: string) => (typeof headers?.get === 'function' ? (headers.get as (name: string) => unknown)(name) : (headers as Record<string, unknown> | undefined)?.[name]);
+  // A function `get` knows the names in any case; those of a plain object are brought into one.
+  const plain = typeof headers?.get === 'function' ? undefined : Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
+  const get = (name: string) => (plain ? plain[name] : (headers as { get(name: string): unknown }).get(name));
   const found = names.flatMap((name) => {
     const value = get(name);
     return value === undefined || value === null ? [] : [`${name}\n${String(value).replace(/[\r\n]+/g, ' ')}`];

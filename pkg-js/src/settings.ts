@@ -137,6 +137,6 @@ export function text(field: string, value: unknown): asserts value is string {
   }
 }
 
-function object(field: string, value: unknown): void {
+export function object(field: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) throw new ConfigError(field, 'give an object');
 }

@@ -6,6 +6,7 @@ import type { WasmCredentials } from './generated/glue.js';
 import { Failure, type Host, type TokenSource } from './host.js';
 import { classify, signalsOf } from './http.js';
 import type { Transport, TransportResponse } from './transport.js';
+import { trapped } from './wasm.js';
 
 /** The longest answer that is read: one with a token is small. */
 const LONGEST_ANSWER = 64 * 1024;
@@ -47,7 +48,15 @@ export class Tokens implements TokenSource {
   fetch(generation: number): void {
     const controller = new AbortController();
     this.#fetching = { generation, controller };
-    void this.#fetch(generation, controller.signal);
+    this.#fetch(generation, controller.signal).catch((error: unknown) => {
+      if (error instanceof WebAssembly.RuntimeError) {
+        trapped(this.#host.instance, error);
+      } else {
+        // What a transport gave is no answer.
+        this.#trouble = { cause: error };
+        this.#host.tokenFailed(generation, UNSENDABLE, 0, '');
+      }
+    });
   }
 
   abort(generation: number): void {

@@ -316,6 +316,10 @@ test('X27 a deadline covers the time in the queue', async (t) => {
   const error = await rejection(cx.get(ECHO, { deadline: 100 }));
   assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 0]);
   assert.equal((await mock.stats()).api_requests, 0);
+  cx.resume();
+  const sent = await rejection(cx.get('/api/v2.0/slow?ms=5000', { deadline: 100 }));
+  assert.deepEqual([sent.code, sent.attempts], ['TIMEOUT', 1]);
+  await until('its slot is free', () => cx.stats().inFlight === 0);
 });
 
 test('X1 a Retry-After beyond 2^31 ms neither fires at once nor overflows', async (t) => {
@@ -367,4 +371,52 @@ test('X32 clients share nothing', async (t) => {
   await second.get(ECHO);
   assert.deepEqual([(await one.stats()).requests, (await two.stats()).token_fetches], [0, 1]);
   assert.ok(second instanceof CxoneClient);
+});
+
+test('T15 X11 X9 settings reach the engine', async (t) => {
+  const mock = await startMock(t);
+  const paused = async (options, fault) => {
+    await mock.faults(fault);
+    const cx = client(t, mock, options);
+    const told = once(cx, 'pause');
+    const controller = new AbortController();
+    const request = rejection(cx.get(ECHO, { signal: controller.signal }));
+    const detail = await told;
+    controller.abort();
+    await request;
+    return detail;
+  };
+  const stated = (name, value) => ({ status: 429, headers: { [name]: String(value) } });
+  let { ms, reason } = await paused({ reading: { msHeaders: ['X-Wait-Ms'] } }, stated('x-wait-ms', 1200));
+  assert.deepEqual([ms >= 1200 && ms <= 1450, reason], [true, 'stated'], String(ms));
+  ({ ms } = await paused({ reading: { resetUnit: 'delta-ms' } }, stated('x-ratelimit-reset', 1200)));
+  assert.ok(ms >= 1200 && ms <= 1450, String(ms));
+  ({ reason } = await paused({ reading: { mode: 'strict' } }, stated('retry-after', '1.5')));
+  assert.equal(reason, 'backoff');
+  ({ ms } = await paused({ backoff: { base: 1000, stated: 'half' }, seed: 3 }, { status: 429, retry_after: 100 }));
+  assert.ok(ms >= 100_250 && ms <= 150_000, `jitter of up to a half: ${ms}`);
+
+  await mock.faults({ times: 1000, do: { status: 502 } });
+  const cx = client(t, mock, { maxAttempts: 1000, retryFor: 300, backoff: { base: 50, cap: 50 } });
+  const error = await rejection(cx.get(ECHO));
+  assert.equal(error.code, 'SERVER');
+  assert.ok(error.attempts > 1 && error.attempts < 10, String(error.attempts));
+
+  await mock.script({ clear: true });
+  await mock.faults({ on: '/oauth2/token', do: { status: 400 } });
+  const cooled = client(t, mock, { tokenCooldown: 50 });
+  assert.equal((await rejection(cooled.get(ECHO))).code, 'TOKEN');
+  await sleep(60);
+  assert.equal((await cooled.get(ECHO)).status, 200);
+});
+
+test('X1 the longest waits that can be written', async (t) => {
+  const mock = await startMock(t);
+  for (const value of ['99999999999', '9999999999999', '99999999999999999999', '9'.repeat(400)]) {
+    await mock.faults({ status: 429, headers: { 'retry-after': value } });
+    const error = await rejection(client(t, mock).get(ECHO));
+    assert.equal(error.code, 'RATE_LIMITED', value);
+    assert.ok(error.retryAt > Date.now() + 2 ** 31, `${value}: ${error.retryAt}`);
+    JSON.stringify(error);
+  }
 });

@@ -101,6 +101,10 @@ test('T10 X23 with retry, what looks like the answer of a server is treated like
   await Promise.all([first, high]);
   assert.deepEqual(order, ['high', 'first']);
   assert.ok(performance.now() - start >= 1000);
+  // Names of fields in any case.
+  const canonical = performance.now();
+  assert.equal(await queue.add({ requestFn: failing(axiosLike(429, { 'Retry-After': 1 }), 'again') }), 'again');
+  assert.ok(performance.now() - canonical >= 1000);
   // A Response, with headers that are asked for.
   const response = new Response('{}');
   assert.equal(await queue.add({ requestFn: failing(new Response('', { status: 429, headers: { 'retry-after': '0' } }), response) }), response);

@@ -235,3 +235,32 @@ test('T1 accessToken gives what requests carry, sends nothing and takes no slot 
   assert.deepEqual([stats.token_fetches, stats.api_requests], [1, 1]);
   assert.equal(cx.stats().inFlight, 0);
 });
+
+test('X20 X22 a token endpoint that hangs is asked again', async (t) => {
+  const mock = await startMock(t);
+  await mock.faults({ on: '/oauth2/token', do: { delay_ms: 5000 } });
+  const cx = client(t, mock, { timeout: 200 });
+  assert.equal((await cx.get(ECHO)).status, 200);
+  assert.equal((await mock.stats()).token_requests, 2);
+  await mock.faults({ on: '/oauth2/token', do: { delay_ms: 5000 } });
+  const error = await rejection(client(t, mock).get(ECHO, { deadline: 100 }));
+  assert.deepEqual([error.code, error.attempts], ['TIMEOUT', 0]);
+});
+
+test('T4 a transport that gives the token fetch nonsense fails the request and nobody else', async (t) => {
+  const mock = await startMock(t);
+  const broken = { status: 200, url: '', header: () => null, headers: () => { throw new Error('no headers'); }, stream: () => null, text: async () => '', bytes: async () => new Uint8Array() };
+  for (const answer of [broken, {}, undefined]) {
+    const cx = client(t, mock, { transport: { send: async () => answer } });
+    const error = await rejection(cx.get(ECHO, { deadline: 300 }));
+    assert.equal(error.code, 'TOKEN', `${error}`);
+    assert.ok(error.cause instanceof Error);
+  }
+  assert.equal((await client(t, mock).get(ECHO)).status, 200);
+});
+
+test('T5 the global fetch is looked up when it is needed', async (t) => {
+  const cx = anonymous(t, 'https://h.example');
+  t.mock.method(globalThis, 'fetch', async (url) => new Response(JSON.stringify(url), { headers: { 'content-type': 'application/json' } }));
+  assert.equal((await cx.get('/x')).data, 'https://h.example/x');
+});
