@@ -6,6 +6,9 @@
 /** What `new Headers(…)` takes. */
 export type HeaderFields = NonNullable<ConstructorParameters<typeof Headers>[0]>;
 
+/** What `new Response(…)` takes. */
+export type ResponseBody = NonNullable<ConstructorParameters<typeof Response>[0]>;
+
 /** What `addEventListener` takes. */
 export type Listener = Parameters<EventTarget['addEventListener']>[1];
 

@@ -1,5 +1,7 @@
 /** How a request gets onto the wire. */
 
+import type { ResponseBody } from './runtime.js';
+
 /** A body that can be sent. */
 export type Payload = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | FormData | URLSearchParams | ReadableStream | AsyncIterable<Uint8Array>;
 
@@ -95,7 +97,7 @@ export function isStream(body: unknown): boolean {
 }
 
 /** A global `Response`, also with a status that its constructor does not take. */
-export function makeResponse(body: BodyInit | null, status: number, statusText: string, headers: Headers, url: string): Response {
+export function makeResponse(body: ResponseBody | null, status: number, statusText: string, headers: Headers, url: string): Response {
   const empty = status === 204 || status === 205 || status === 304;
   const usual = status >= 200 && status <= 599;
   const made = new Response(empty ? null : body, { status: usual ? status : 500, statusText, headers });
