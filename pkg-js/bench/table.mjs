@@ -1,7 +1,8 @@
 /** A Markdown table. */
 export function table(head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), `|${head.map((_, i) => (i < 2 ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
+  const isText = (i) => rows.some((row) => /[a-z]/i.test(row[i]) && row[i] !== 'gave up');
+  return [line(head), `|${head.map((_, i) => (isText(i) ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
 }
 
 export function median(numbers) {
