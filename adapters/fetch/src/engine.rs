@@ -13,6 +13,11 @@ use crate::settings;
 /// Room for so many numbers; what does not fit comes with the next drain.
 const ROOM: usize = 4096;
 
+/// Growing WebAssembly's memory takes a runtime a millisecond however little it is: room is made for
+/// so many requests at once, in bytes that are enough for them.
+const STEP: u32 = 8192;
+const STEP_BYTES: usize = 1 << 20;
+
 /// What [`Engine::submit`] gives in place of an id.
 const QUEUE_FULL: f64 = -1.0;
 const CLOSED: f64 = -2.0;
@@ -40,6 +45,8 @@ pub struct Engine {
     records: Vec<f64>,
     texts: Vec<String>,
     refusal: String,
+    /// There is room for so many requests.
+    roomy_until: u32,
 }
 
 #[wasm_bindgen]
@@ -69,7 +76,8 @@ impl Engine {
             cxone_core::Engine::new(settings::config(settings, ms_headers, scopes), seed, now)
                 .map_err(|error| JsValue::from(format!("{}\n{}", error.field, error.fix)))?;
         let records = Vec::with_capacity(ROOM);
-        Ok(Engine { engine, now, records, texts: Vec::new(), refusal: String::new() })
+        let (texts, refusal) = (Vec::new(), String::new());
+        Ok(Engine { engine, now, records, texts, refusal, roomy_until: STEP / 8 })
     }
 
     /// Where the records are, in bytes from the start of the memory. It never changes.
@@ -142,7 +150,13 @@ impl Engine {
         };
         let now = self.at(now);
         match self.engine.submit(job, now) {
-            Ok(id) => id.as_u64() as f64,
+            Ok(id) => {
+                let id = id.as_u64();
+                if id as u32 >= self.roomy_until {
+                    self.make_room();
+                }
+                id as f64
+            }
             Err(error) => {
                 self.refusal = error.to_string();
                 match error {
@@ -338,6 +352,12 @@ impl Engine {
     fn at_both(&mut self, now: f64, wall: f64) -> Now {
         self.now = moment(now, wall);
         self.now
+    }
+
+    /// Lets the memory grow by a large step: what is given back at once stays the allocator's.
+    fn make_room(&mut self) {
+        self.roomy_until += STEP;
+        drop(core::hint::black_box(Vec::<u8>::with_capacity(STEP_BYTES)));
     }
 
     /// Both clocks; the wall clock matters only to who reads headers, and stays as it was.
