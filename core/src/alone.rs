@@ -58,7 +58,8 @@ impl Engine {
     pub(crate) fn pay(&mut self) {
         let now = self.now.instant;
         let mut wake = None;
-        while let Some(&(_, _, slot)) = self.unpaid.first() {
+        while let Some(&(_, slot)) = self.unpaid.first() {
+            let slot = slot as u32;
             if let Err(at) = self.budget.take(now) {
                 wake = Some(at);
                 break;

@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
-const NANOS_PER_MILLI: u128 = 1_000_000;
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// The jitter on a stated wait is at most a tenth of it …
 const STATED_JITTER_SHARE: u32 = 10;
@@ -119,21 +119,22 @@ impl Chance {
 
     /// That share of `most`, in whole milliseconds, rounded down.
     fn part_of(self, most: Duration) -> Duration {
-        let nanos = (most.as_nanos() * u128::from(self.0)) >> CHANCE_BITS;
-        from_millis(nanos / NANOS_PER_MILLI)
+        let nanos = saturate((most.as_nanos() * u128::from(self.0)) >> CHANCE_BITS);
+        Duration::from_millis(nanos / NANOS_PER_MILLI)
     }
 
     /// `wait · (1 + self / 2)`, in whole milliseconds, rounded up.
     fn stretch_by_half(self, wait: Duration) -> Duration {
         // Below 2^94 nanoseconds, so the product needs the headroom that splitting gives.
-        let nanos = wait.as_nanos().min(u128::from(u64::MAX));
+        let nanos = u128::from(saturate(wait.as_nanos()));
         let stretched = nanos * (u128::from(self.0) + (1 << (CHANCE_BITS + 1)));
-        from_millis(stretched.div_ceil(NANOS_PER_MILLI << (CHANCE_BITS + 1)))
+        let nanos = saturate(stretched.div_ceil(1 << (CHANCE_BITS + 1)));
+        Duration::from_millis(nanos.div_ceil(NANOS_PER_MILLI))
     }
 }
 
-fn from_millis(millis: u128) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+fn saturate(nanos: u128) -> u64 {
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -164,6 +165,16 @@ mod tests {
         assert_eq!(backoff.own(0, Chance::from_fraction(1.0)), ms(1500));
         let odd = Backoff { base: ms(3), ..Backoff::default() };
         assert_eq!(odd.own(0, MIDDLE), ms(4), "3.75 ms");
+    }
+
+    #[test]
+    fn chance_is_below_one_whatever_fraction_it_is_made_of() {
+        for fraction in [1.0, 1.5, f64::INFINITY] {
+            assert_eq!(Chance::from_fraction(fraction), Chance((1 << 53) - 1));
+        }
+        for fraction in [0.0, -0.5, f64::NAN] {
+            assert_eq!(Chance::from_fraction(fraction), Chance(0));
+        }
     }
 
     #[test]

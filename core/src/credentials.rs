@@ -61,9 +61,9 @@ impl ClientCredentials {
     /// is form-encoded, or in a Basic header.
     pub fn redact(&self, text: &str) -> String {
         let secret = &*self.secret;
-        let text = text.replace(secret, HIDDEN).replace(&self.pair(), HIDDEN);
+        let text = hide(&hide(text, secret), &self.pair());
         let quotes = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
-            name.contains(secret) || value.contains(secret)
+            hide(&name, secret) != name || hide(&value, secret) != value
         };
         match form_urlencoded::parse(text.as_bytes()).any(quotes) {
             true => HIDDEN.to_owned(),
@@ -84,6 +84,24 @@ impl ClientCredentials {
         let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(&self.secret)))
     }
+}
+
+/// With [`HIDDEN`] in place of each `secret`. The texts are short: the search of the standard library
+/// would be more code than it saves time.
+fn hide(text: &str, secret: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(secret).filter(|_| !secret.is_empty()) {
+            shown.push_str(HIDDEN);
+            rest = after;
+        } else {
+            let mut chars = rest.chars();
+            shown.extend(chars.next());
+            rest = chars.as_str();
+        }
+    }
+    shown
 }
 
 impl fmt::Debug for ClientCredentials {

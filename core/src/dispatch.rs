@@ -10,16 +10,16 @@ use crate::scope::Blocker;
 use crate::token::Need;
 
 impl Engine {
+    /// Is there anybody to look at? Mostly not: all slots are taken.
+    pub(crate) fn may_send(&self) -> bool {
+        !self.is_held() && self.queue.is_ready(self.slots < self.config.concurrency)
+    }
+
     /// Sends all that may be sent now.
+    #[inline(never)] // every call comes by here, and few have anything to send
     pub(crate) fn dispatch(&mut self) {
-        if self.is_held() {
-            return;
-        }
-        loop {
+        while self.may_send() {
             let shared = self.slots < self.config.concurrency;
-            if !self.queue.is_ready(shared) {
-                return; // the commonest: all slots are taken
-            }
             let fronts = Priority::ALL.map(|class| self.front(class, shared));
             let ready = fronts.map(|front| front.is_some());
             let Some(class) = self.fair.choose(ready, self.config.fair_share) else {

@@ -13,9 +13,10 @@ use crate::backoff::Chance;
 use crate::budget::RetryBudget;
 use crate::config::{Config, DEFAULT_SCOPE, MAX_SCOPES};
 use crate::error::{ConfigError, RequestError, SubmitError};
-use crate::event::{Input, Job, Notice, Output, Priority, Replay, RequestId, Wake};
+use crate::event::{Input, Job, Notice, Output, Replay, RequestId, Wake};
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
+use crate::small_set::Key;
 use crate::time::{Instant, Now};
 use crate::timer::Timers;
 use crate::token::{Need, Token};
@@ -50,7 +51,7 @@ pub struct Engine {
     pub(crate) token_timeout: Option<Instant>,
     pub(crate) budget: RetryBudget,
     /// Failed requests whose wait is over, but not paid for: by class, then age.
-    pub(crate) unpaid: BTreeSet<(Priority, u64, u32)>,
+    pub(crate) unpaid: BTreeSet<Key>,
     pub(crate) budget_timer: Option<Instant>,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
@@ -499,7 +500,9 @@ impl Engine {
             while let Some((wake, of)) = self.timers.pop_due(self.now.instant) {
                 self.wake(wake, of);
             }
-            self.dispatch();
+            if self.may_send() {
+                self.dispatch();
+            }
             // Sending may have set a timer that is due at once; being out of date, it is no loop.
             if !self.timers.is_due(self.now.instant) {
                 return;

@@ -415,7 +415,8 @@ impl Notice {
 
 /// Whole milliseconds, rounded up.
 fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    let part = wait.subsec_nanos().div_ceil(1_000_000);
+    wait.as_secs().saturating_mul(1000).saturating_add(u64::from(part))
 }
 
 /// Why [`Engine::poll_timeout`](crate::Engine::poll_timeout) names that moment.
@@ -433,4 +434,10 @@ pub enum Wake {
     Budget,
     /// A request's deadline passes.
     Deadline,
+}
+
+impl Wake {
+    /// By their numbers.
+    pub(crate) const ALL: [Wake; 6] =
+        [Wake::Gate, Wake::Token, Wake::AttemptTimeout, Wake::Retry, Wake::Budget, Wake::Deadline];
 }

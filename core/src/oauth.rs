@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::field::{Decimal, MAX_WAIT_MS};
 use crate::reading::Mode;
@@ -110,7 +110,7 @@ fn is_success(status: u16) -> bool {
     (200..=299).contains(&status)
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
+fn object(body: &[u8]) -> Result<Members, &'static str> {
     if body.len() > MAX_BODY_BYTES {
         return Err("its body is longer than 1 MiB");
     }
@@ -120,10 +120,82 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, &'static str> {
     }
 }
 
-fn grant(
-    status: u16,
-    answer: &Result<Map<String, Value>, &'static str>,
-) -> Result<TokenGrant, &'static str> {
+/// What is read of a JSON value: more would be code that nobody needs.
+#[derive(Debug)]
+enum Value {
+    Null,
+    Text(String),
+    /// Rounded down to a whole number; zero for one below that.
+    Number(u64),
+    Object(Members),
+    /// A boolean or an array.
+    Other,
+}
+
+/// The members of a JSON object, repeated ones included: the last counts.
+#[derive(Debug)]
+struct Members(Vec<(String, Value)>);
+
+impl Members {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(u64::try_from(number).unwrap_or(0)))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number as u64)) // rounds down, saturates, and makes 0 of a negative
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        while items.next_element::<Value>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Value::Object(Members(members)))
+    }
+}
+
+fn grant(status: u16, answer: &Result<Members, &'static str>) -> Result<TokenGrant, &'static str> {
     if !is_success(status) {
         return Err("the token endpoint refused");
     }
@@ -134,42 +206,42 @@ fn grant(
     }
     match answer.get("token_type") {
         None | Some(Value::Null) => {}
-        Some(Value::String(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
+        Some(Value::Text(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
         Some(_) => return Err("its token_type is not Bearer"),
     }
     Ok(TokenGrant {
         access_token: access_token.to_owned(),
         refresh_token: string(answer, "refresh_token").map(str::to_owned),
-        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(*name)?)),
+        lifetime: LIFETIME_NAMES.iter().find_map(|name| lifetime(answer.get(name)?)),
     })
 }
 
 /// A member that is a string and not empty.
-fn string<'a>(answer: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    answer.get(name)?.as_str().filter(|text| !text.is_empty())
+fn string<'a>(answer: &'a Members, name: &str) -> Option<&'a str> {
+    match answer.get(name)? {
+        Value::Text(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
 }
 
 /// A number of seconds above zero, also one in a string.
 fn lifetime(value: &Value) -> Option<Duration> {
     let seconds = match value {
-        Value::Number(number) => match number.as_u64() {
-            Some(seconds) => seconds,
-            None => number.as_f64()? as u64, // rounds down, saturates, and makes 0 of a negative
-        },
-        Value::String(text) => Decimal::parse(text.trim(), Mode::Lenient)?.floor(),
+        Value::Number(seconds) => *seconds,
+        Value::Text(text) => Decimal::parse(text.trim(), Mode::Lenient)?.floor(),
         _ => return None,
     };
     (seconds > 0).then(|| Duration::from_millis(seconds.saturating_mul(1000).min(MAX_WAIT_MS)))
 }
 
 /// RFC 6749 §5.2: printable ASCII without the quotation mark and the backslash.
-fn error_code(answer: &Map<String, Value>) -> Option<String> {
+fn error_code(answer: &Members) -> Option<String> {
     let code = string(answer, "error")?;
     let allowed = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     (code.len() <= MAX_ERROR_BYTES && code.bytes().all(allowed)).then(|| code.to_owned())
 }
 
-fn error_description(answer: &Map<String, Value>) -> Option<String> {
+fn error_description(answer: &Members) -> Option<String> {
     let text = string(answer, "error_description")?;
     let kept: String =
         text.chars().filter(|c| !c.is_control()).take(MAX_DESCRIPTION_CHARS).collect();
@@ -179,7 +251,7 @@ fn error_description(answer: &Map<String, Value>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -12,7 +12,6 @@
 //! }
 //! ```
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -81,8 +80,8 @@ pub struct PageState {
     pub pages: u64,
     /// How many items they held.
     pub items: u64,
-    /// Every cursor so far, that of the page to ask for included: none may come again.
-    pub seen: BTreeSet<String>,
+    /// Every cursor so far, that of the page to ask for included, in order: none may come again.
+    pub seen: Vec<String>,
 }
 
 /// The request for a page.
@@ -215,13 +214,20 @@ impl Pages {
 
     /// From a checkpoint on, that of a failed run too.
     pub fn resume(style: PageStyle, mut state: PageState) -> Pages {
-        state.seen.extend(state.cursor.clone());
+        for cursor in std::mem::take(&mut state.seen).into_iter().chain(state.cursor.clone()) {
+            note(&mut state.seen, cursor); // whoever kept them may have put them in another order
+        }
         Pages { style, state, failed: false }
     }
 
     /// The checkpoint: the position after the last page that was read without an error.
     pub fn state(&self) -> PageState {
         self.state.clone()
+    }
+
+    /// The same, to look at.
+    pub fn position(&self) -> &PageState {
+        &self.state
     }
 
     /// How the pages are asked for and read.
@@ -270,7 +276,9 @@ impl Pages {
         let cursor = self.next_cursor(page.next)?;
 
         let state = &mut self.state;
-        state.seen.extend(cursor.clone());
+        if let Some(cursor) = cursor.clone() {
+            note(&mut state.seen, cursor);
+        }
         state.done = cursor.is_none();
         state.cursor = cursor;
         state.pages = state.pages.saturating_add(1);
@@ -285,10 +293,17 @@ impl Pages {
             NextField::Number(number) => number.to_string(),
             _ => return Err(PageError::BadCursor(self.style.next_field())),
         };
-        if self.state.seen.contains(&cursor) {
+        if self.state.seen.binary_search(&cursor).is_ok() {
             return Err(PageError::RepeatedCursor(self.style.next_field()));
         }
         Ok(Some(cursor))
+    }
+}
+
+/// Adds a cursor to those that were seen.
+fn note(seen: &mut Vec<String>, cursor: String) {
+    if let Err(place) = seen.binary_search(&cursor) {
+        seen.insert(place, cursor);
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::chunks::Chunks;
 use crate::event::{Priority, RequestId};
-use crate::small_set::SmallSet;
+use crate::small_set::{Key, SmallSet};
 
 const NONE: u32 = u32::MAX;
 const CLASSES: usize = Priority::ALL.len();
@@ -23,6 +23,9 @@ const GROUPS: usize = 2;
 
 /// The position in the order of submission; a request keeps it for life.
 type Sequence = u64;
+
+/// So many bits it has: at a billion requests a second they last for two years.
+const SEQUENCE_BITS: u32 = 56;
 
 /// Where an entry is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +55,7 @@ struct Entry<T> {
 struct List {
     head: u32,
     tail: u32,
-    returned: BTreeSet<(Sequence, u32)>,
+    returned: BTreeSet<Key>,
     /// The head, and the sequence under which this list stands in the ready order, if it does.
     listed: Option<(Sequence, u32)>,
     /// It is counted among those that only a full scope holds back.
@@ -94,7 +97,9 @@ pub(crate) struct Queue<T> {
     free: u32,
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
-    ready: [[SmallSet<(Sequence, u32)>; CLASSES]; GROUPS],
+    ready: [[SmallSet; CLASSES]; GROUPS],
+    /// Lists that stand in the ready order, by group.
+    lists_ready: [u32; GROUPS],
     next_sequence: Sequence,
     queued: [u32; CLASSES],
     /// Lists with somebody whom only a full scope holds back.
@@ -110,6 +115,7 @@ impl<T> Queue<T> {
             lanes: Vec::new(),
             free_lanes: Vec::new(),
             ready: Default::default(),
+            lists_ready: [0; GROUPS],
             next_sequence: 0,
             queued: [0; CLASSES],
             held_back: [0; CLASSES],
@@ -209,7 +215,7 @@ impl<T> Queue<T> {
         self.queued[class.index()] += 1;
         let owner = self.lane_mut(lane);
         owner.queued += 1;
-        owner.lists[class.index()].returned.insert((sequence, slot));
+        owner.lists[class.index()].returned.insert((sequence, u64::from(slot)));
         self.relist(lane, class);
     }
 
@@ -226,7 +232,7 @@ impl<T> Queue<T> {
         owner.queued -= 1;
         let list = &mut owner.lists[class.index()];
         if place == Place::Returned {
-            list.returned.remove(&(sequence, slot));
+            list.returned.remove(&(sequence, u64::from(slot)));
             return self.relist(lane, class);
         }
         if next == NONE {
@@ -259,8 +265,8 @@ impl<T> Queue<T> {
 
     /// Does any lane stand in the ready order? `shared` as in [`first`](Self::first).
     pub(crate) fn is_ready(&self, shared: bool) -> bool {
-        let groups = if shared { &self.ready[..] } else { &self.ready[1..] };
-        groups.iter().flatten().any(|ready| !ready.is_empty())
+        let [common, apart] = self.lists_ready;
+        apart > 0 || shared && common > 0
     }
 
     /// The ready lane with the oldest request of a class, and that request. `shared`: also
@@ -274,6 +280,7 @@ impl<T> Queue<T> {
             (Some(common), Some(apart)) => common.min(apart),
             (common, apart) => common.or(apart)?,
         };
+        let lane = lane as u32;
         Some((lane, self.lane(lane).lists[class.index()].listed?.1))
     }
 
@@ -298,9 +305,9 @@ impl<T> Queue<T> {
     }
 
     /// An entry, and what it has its turn by: its class, then the order of submission.
-    pub(crate) fn turn(&self, slot: u32) -> (Priority, u64, u32) {
+    pub(crate) fn turn(&self, slot: u32) -> Key {
         let Entry { class, sequence, .. } = self.slab[slot];
-        (class, sequence, slot)
+        ((class as u64) << SEQUENCE_BITS | sequence, u64::from(slot))
     }
 
     pub(crate) fn lane_of(&self, slot: u32) -> u32 {
@@ -326,7 +333,10 @@ impl<T> Queue<T> {
 
     /// Those of a lane that were sent before and wait for their turn again.
     pub(crate) fn returned(&self, lane: u32) -> impl Iterator<Item = u32> {
-        self.lane(lane).lists.iter().flat_map(|list| list.returned.iter().map(|entry| entry.1))
+        self.lane(lane)
+            .lists
+            .iter()
+            .flat_map(|list| list.returned.iter().map(|entry| entry.1 as u32))
     }
 
     /// All entries, in the order of their places in the slab.
@@ -361,10 +371,17 @@ impl<T> Queue<T> {
             return;
         }
         let ready = &mut self.ready[usize::from(apart)][class.index()];
+        let lane_key = u64::from(lane);
         match (old, new) {
-            (Some((old, _)), Some((new, _))) => ready.replace(&(old, lane), (new, lane)),
-            (Some((old, _)), None) => ready.remove(&(old, lane)),
-            (None, Some((new, _))) => ready.insert((new, lane)),
+            (Some((old, _)), Some((new, _))) => ready.replace(&(old, lane_key), (new, lane_key)),
+            (Some((old, _)), None) => {
+                ready.remove(&(old, lane_key));
+                self.lists_ready[usize::from(apart)] -= 1;
+            }
+            (None, Some((new, _))) => {
+                ready.insert((new, lane_key));
+                self.lists_ready[usize::from(apart)] += 1;
+            }
             (None, None) => {}
         }
         self.list_mut(lane, class).listed = new;
@@ -376,7 +393,7 @@ impl<T> Queue<T> {
             NONE => None,
             slot => Some((self.slab[slot].sequence, slot)),
         };
-        match (fresh, list.returned.first().copied()) {
+        match (fresh, list.returned.first().map(|&(sequence, slot)| (sequence, slot as u32))) {
             (Some(fresh), Some(returned)) => Some(fresh.min(returned)),
             (fresh, returned) => fresh.or(returned),
         }

@@ -176,7 +176,7 @@ pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
 /// joined duplicates the smallest counts.
 pub(crate) fn remaining(value: &str, mode: Mode) -> Option<u64> {
     let read = |member: &str| Decimal::parse(member, mode).map(Decimal::floor);
-    field::once(value, mode, read, u64::min)
+    field::once(value, mode, &read, u64::min)
 }
 
 /// What a Reset header says, as a wait: a number in the unit that `reading` tells or the number
@@ -188,7 +188,7 @@ pub(crate) fn reset(value: &str, reading: &Reading, now: Wall) -> Option<Duratio
         Mode::Lenient => reset_wait(member, reading, now)
             .or_else(|| http_date::millis_until(member, reading.mode, now)),
     };
-    field::once(value, reading.mode, read, u64::max).map(Duration::from_millis)
+    field::once(value, reading.mode, &read, u64::max).map(Duration::from_millis)
 }
 
 /// From here on a number is a moment in seconds since 1970 (2024-01-01), not a span.

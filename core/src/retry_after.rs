@@ -14,18 +14,18 @@ use crate::time::Wall;
 pub fn retry_after(value: &str, mode: Mode, now: Wall) -> Option<u64> {
     let read =
         |member: &str| seconds(member, mode).or_else(|| http_date::millis_until(member, mode, now));
-    field::once(field::trim(value), mode, read, u64::max)
+    field::once(field::trim(value), mode, &read, u64::max)
 }
 
 /// The wait that a header like `retry-after-ms` states: milliseconds, read as seconds are.
 pub fn retry_after_ms(value: &str, mode: Mode) -> Option<u64> {
     let read = |member: &str| Some(Decimal::parse(member, mode)?.ceil(0).min(MAX_WAIT_MS));
-    field::once(field::trim(value), mode, read, u64::max)
+    field::once(field::trim(value), mode, &read, u64::max)
 }
 
 /// The wait that `X-RateLimit-Retry-After` states: seconds, never an epoch.
 pub fn retry_after_seconds(value: &str, mode: Mode) -> Option<u64> {
-    field::once(field::trim(value), mode, |member| seconds(member, mode), u64::max)
+    field::once(field::trim(value), mode, &|member| seconds(member, mode), u64::max)
 }
 
 fn seconds(text: &str, mode: Mode) -> Option<u64> {

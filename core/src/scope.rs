@@ -1,6 +1,5 @@
 //! Scopes and the lanes through them: who shares a limit with whom, and who waits for what.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{MAX_SCOPES, ScopeConfig};
@@ -132,13 +131,15 @@ struct LaneState {
 pub(crate) struct Scopes {
     slots: Vec<Option<Scope>>,
     free: Vec<u32>,
-    by_name: BTreeMap<Arc<str>, u32>,
+    /// The scopes in the order of their names.
+    by_name: Vec<u32>,
     /// The scope of requests that name none.
     default: u32,
     /// At so many scopes, those that have come to be forgettable are looked for.
     sweep_at: usize,
     lanes: Vec<Option<LaneState>>,
-    by_key: BTreeMap<LaneKey, u32>,
+    /// The lanes in the order of their keys.
+    by_key: Vec<u32>,
     /// The lane that was asked for last, which is mostly asked for again.
     recent: u32,
     token_parked: Vec<u32>,
@@ -156,7 +157,17 @@ impl Scopes {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
+        self.place_of(name).ok().map(|place| self.by_name[place])
+    }
+
+    /// Where a scope of this name stands in their order, or would.
+    fn place_of(&self, name: &str) -> Result<usize, usize> {
+        self.by_name.binary_search_by(|scope| (*self.scope(*scope).name).cmp(name))
+    }
+
+    /// Where a lane of this key stands in their order, or would.
+    fn place_of_key(&self, key: LaneKey) -> Result<usize, usize> {
+        self.by_key.binary_search_by(|lane| self.lane(*lane).key.cmp(&key))
     }
 
     pub(crate) fn find_or_add(&mut self, name: &str, now: Instant) -> u32 {
@@ -170,7 +181,7 @@ impl Scopes {
     pub(crate) fn find_lane(&mut self, key: LaneKey) -> Option<u32> {
         match self.lanes.get(self.recent as usize) {
             Some(Some(lane)) if lane.key == key => {}
-            _ => self.recent = *self.by_key.get(&key)?,
+            _ => self.recent = self.by_key[self.place_of_key(key).ok()?],
         }
         Some(self.recent)
     }
@@ -202,8 +213,9 @@ impl Scopes {
         if self.lanes.len() <= lane as usize {
             self.lanes.resize_with(lane as usize + 1, || None);
         }
+        let (Ok(place) | Err(place)) = self.place_of_key(key);
+        self.by_key.insert(place, lane);
         self.lanes[lane as usize] = Some(LaneState { key, blocker: None });
-        self.by_key.insert(key, lane);
         for scope in key.scopes() {
             self.scope_mut(scope).lanes.push(lane);
         }
@@ -212,10 +224,11 @@ impl Scopes {
     /// Forgets a lane that no request uses, and those of its scopes of which nothing is known.
     pub(crate) fn remove_lane(&mut self, lane: u32, now: Instant) {
         self.unpark(lane);
-        let Some(LaneState { key, .. }) = self.lanes[lane as usize].take() else {
-            return;
-        };
-        self.by_key.remove(&key);
+        let key = self.lane_key(lane);
+        if let Ok(place) = self.place_of_key(key) {
+            self.by_key.remove(place);
+        }
+        self.lanes[lane as usize] = None;
         for scope in key.scopes() {
             self.scope_mut(scope).lanes.retain(|other| *other != lane);
             self.forget_idle(scope, now);
@@ -225,7 +238,9 @@ impl Scopes {
     /// Forgets a scope if nothing is known of it and nobody uses it.
     pub(crate) fn forget_idle(&mut self, scope: u32, now: Instant) {
         if self.scope(scope).is_forgettable(now) {
-            self.by_name.remove(&self.scope(scope).name.clone());
+            if let Ok(place) = self.place_of(&self.scope(scope).name) {
+                self.by_name.remove(place);
+            }
             self.slots[scope as usize] = None;
             self.free.push(scope);
         }
@@ -334,12 +349,12 @@ impl Scopes {
 
     /// All scopes, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Scope)> {
-        self.by_name.values().map(|scope| (*scope, self.scope(*scope)))
+        self.by_name.iter().map(|scope| (*scope, self.scope(*scope)))
     }
 
     fn add(&mut self, name: &str, concurrency: Option<u32>, apart: bool, permanent: bool) -> u32 {
-        let name: Arc<str> = name.into();
-        let scope = Some(Scope::new(name.clone(), concurrency, apart, permanent));
+        let (Ok(place) | Err(place)) = self.place_of(name);
+        let scope = Some(Scope::new(name.into(), concurrency, apart, permanent));
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = scope;
@@ -350,7 +365,7 @@ impl Scopes {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.by_name.insert(name, index);
+        self.by_name.insert(place, index);
         index
     }
 
@@ -360,7 +375,7 @@ impl Scopes {
         if self.by_name.len() < self.sweep_at {
             return;
         }
-        for scope in self.by_name.values().copied().collect::<Vec<_>>() {
+        for scope in self.by_name.clone() {
             self.forget_idle(scope, now);
         }
         self.sweep_at = FIRST_SWEEP.max(self.by_name.len() * 2);

@@ -146,8 +146,12 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&mut self) -> Value {
-        let tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c);
-        Value::Token(self.take_while(tchar).to_owned())
+        let belongs = |c: char| {
+            let tchar =
+                matches!(c, '!' | '#'..='\'' | '*' | '+' | '-' | '.' | '^'..='`' | '|' | '~');
+            tchar || c.is_ascii_alphanumeric() || matches!(c, ':' | '/')
+        };
+        Value::Token(self.take_while(belongs).to_owned())
     }
 
     /// Base64 between colons. Pad bits that are not zero and missing padding are accepted, as
@@ -222,7 +226,7 @@ impl<'a> Parser<'a> {
 
     fn take_while(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
         let end = self.text.find(|c| !belongs(c)).unwrap_or(self.text.len());
-        let (taken, rest) = self.text.split_at(end);
+        let (taken, rest) = self.text.split_at_checked(end).unwrap_or((self.text, ""));
         self.text = rest;
         taken
     }

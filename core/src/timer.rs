@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::event::Wake;
-use crate::small_set::SmallSet;
+use crate::small_set::{Key, SmallSet};
 use crate::time::Instant;
-
-/// A moment, its reason, and the place of what it is for.
-type Timer = (Instant, Wake, u32);
 
 /// Deadlines, earliest first; at one moment the order of [`Wake`], then of places.
 #[derive(Debug)]
@@ -15,9 +12,9 @@ pub(crate) struct Timers {
     /// The first moment of all, or `Instant::FAR`: what every call asks for.
     earliest: Instant,
     /// Those of attempts and scopes.
-    few: SmallSet<Timer>,
+    few: SmallSet,
     /// Those that each request may have.
-    many: BTreeSet<Timer>,
+    many: BTreeSet<Key>,
 }
 
 impl Default for Timers {
@@ -33,8 +30,8 @@ impl Timers {
             return;
         }
         match is_of_request(wake) {
-            true => drop(self.many.insert((at, wake, of))),
-            false => self.few.insert((at, wake, of)),
+            true => drop(self.many.insert(key(at, wake, of))),
+            false => self.few.insert(key(at, wake, of)),
         }
         self.earliest = self.earliest.min(at);
     }
@@ -45,8 +42,8 @@ impl Timers {
             return;
         }
         match is_of_request(wake) {
-            true => drop(self.many.remove(&(at, wake, of))),
-            false => self.few.remove(&(at, wake, of)),
+            true => drop(self.many.remove(&key(at, wake, of))),
+            false => self.few.remove(&key(at, wake, of)),
         }
         if at == self.earliest {
             self.earliest = self.first().map_or(Instant::FAR, |(at, ..)| at);
@@ -87,7 +84,8 @@ impl Timers {
     /// The owners of the deadlines of requests up to a moment.
     pub(crate) fn deadlines_until(&self, moment: Instant) -> impl Iterator<Item = u32> {
         self.many
-            .range(..=(moment, Wake::Deadline, u32::MAX))
+            .range(..=key(moment, Wake::Deadline, u32::MAX))
+            .map(timer)
             .filter(|timer| timer.1 == Wake::Deadline)
             .map(|timer| timer.2)
     }
@@ -96,13 +94,22 @@ impl Timers {
         self.first().map(|(at, wake, _)| (at, wake))
     }
 
-    fn first(&self) -> Option<Timer> {
+    fn first(&self) -> Option<(Instant, Wake, u32)> {
         let few = self.few.first();
         if self.many.is_empty() {
-            return few.copied();
+            return few.map(timer);
         }
-        few.into_iter().chain(self.many.first()).min().copied()
+        few.into_iter().chain(self.many.first()).min().map(timer)
     }
+}
+
+fn key(at: Instant, wake: Wake, of: u32) -> Key {
+    (at.as_nanos(), (wake as u64) << 32 | u64::from(of))
+}
+
+/// The moment, its reason, and the place of what it is for.
+fn timer(&(at, of): &Key) -> (Instant, Wake, u32) {
+    (Instant::from_nanos(at), Wake::ALL[(of >> 32) as usize], of as u32)
 }
 
 /// Is there one for each request, if need be?

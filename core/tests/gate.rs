@@ -104,7 +104,56 @@ fn a_success_of_an_older_round_neither_opens_nor_closes() {
     assert_eq!(host.flying.len(), 2, "nor does it lift the ramp");
 }
 
+/// An attempt that left in a ramp and the probe after it, both of one round: a refusal of an older
+/// round closed the ramp between them, and began no round.
+fn ramp_closed_by_an_older_round() -> (Host, AttemptId, AttemptId) {
+    let (mut host, first) = busy(5);
+    host.refuse(first[0], 1);
+    let early_probe = probe(&mut host);
+    for attempt in &first[2..] {
+        host.ok(*attempt);
+    }
+    host.ok(early_probe);
+    let in_the_ramp = host.sent_one();
+    host.refuse(first[1], 10);
+    let late_probe = probe(&mut host);
+    (host, in_the_ramp, late_probe)
+}
+
+#[test]
+fn only_the_probe_opens_even_among_attempts_of_its_round() {
+    let (mut host, in_the_ramp, probe) = ramp_closed_by_an_older_round();
+    host.ok(in_the_ramp);
+    assert!(host.sent().is_empty(), "it was sent before the pause");
+    host.ok(probe);
+    assert_eq!(host.sent().len(), 2);
+}
+
+#[test]
+fn only_the_probe_hands_its_role_on_even_among_attempts_of_its_round() {
+    let (mut host, in_the_ramp, probe) = ramp_closed_by_an_older_round();
+    host.cancel(in_the_ramp.request);
+    host.end_aborted();
+    assert!(host.sent().is_empty(), "the probe is still out");
+    host.cancel(probe.request);
+    host.end_aborted();
+    assert_eq!(host.sent().len(), 1);
+}
+
 // The probe.
+
+#[test]
+fn the_probe_is_one_even_if_an_older_attempt_is_cancelled_meanwhile() {
+    let (mut host, first) = busy(3);
+    host.refuse(first[0], 1);
+    let probe = probe(&mut host);
+    host.cancel(first[1].request);
+    host.end_aborted();
+    assert!(host.sent().is_empty(), "only the probe hands its role on");
+    host.cancel(probe.request);
+    host.end_aborted();
+    assert_eq!(host.sent().len(), 1, "the next request is the probe");
+}
 
 #[test]
 fn x6_t30_at_the_deadline_one_probe_goes_out_in_the_usual_order() {

@@ -277,6 +277,22 @@ fn a_scope_with_a_deadline_is_never_forgotten_before_it() {
 }
 
 #[test]
+fn a_scope_that_was_refused_is_still_known_when_nobody_has_probed_it() {
+    let mut host = Host::new(at_once(5));
+    let attempt = host.start(within(&["a"]));
+    host.answer(attempt, 429, &[]);
+    host.cancel(attempt.request);
+    host.wait(secs(60));
+    let given_up = host.start(within(&["a"]));
+    host.cancel(given_up.request);
+    host.end_aborted();
+    let attempt = host.start(within(&["a"]));
+    host.answer(attempt, 429, &[]);
+    let wait = host.closed_until("a").unwrap().saturating_since(host.clock);
+    assert!(wait >= ms(2000), "the second round, and not the first again: {wait:?}");
+}
+
+#[test]
 fn scopes_that_were_refused_once_do_not_add_up_for_ever() {
     let mut host = Host::new(at_once(5));
     for i in 0..3000 {

@@ -269,6 +269,30 @@ fn an_api_without_the_right_costs_one_fetch_in_a_cool_down_and_not_one_a_request
 }
 
 #[test]
+fn t02_a_token_is_used_until_5_s_before_its_end_to_the_moment() {
+    for (after, used) in [(3_594_999, true), (3_595_000, false)] {
+        let mut host = signed_in(at_once(8), 3600);
+        host.go_to(Instant::from_millis(after));
+        let id = host.submit(signed());
+        assert_eq!(host.is_flying(id), used, "after {after} ms");
+    }
+}
+
+#[test]
+fn the_cool_down_of_a_token_ends_to_the_moment() {
+    for (after, fetches) in [(29_999, 2), (30_000, 3)] {
+        let mut host = signed_in(at_once(8), 3600);
+        send(&mut host, 401);
+        host.token(None);
+        let replay = *host.flying.first().unwrap();
+        host.answer(replay, 401, &[]);
+        host.wait(ms(after));
+        send(&mut host, 401);
+        assert_eq!(host.fetches.len(), fetches, "after {after} ms");
+    }
+}
+
+#[test]
 fn a_token_that_an_answer_has_accepted_is_refreshed_again_at_a_401() {
     let mut host = signed_in(at_once(8), 3600);
     for fetches in 2..6 {

@@ -6,7 +6,9 @@
 //   node scripts/build.mjs --trap    with an engine that can be made to trap, for the tests
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -17,25 +19,33 @@ const trap = process.argv.includes('--trap');
 const onlyJs = process.argv.includes('--js');
 const dist = trap ? 'build/dist-trap' : 'dist';
 const bin = (name) => `node_modules/.bin/${name}`;
-const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+const env = { ...process.env, CARGO_ENCODED_RUSTFLAGS: rustFlags() };
+const run = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], env });
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 if (!onlyJs) rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
-// The WebAssembly. `no-modules` glue is one function with all its state inside, so that each call
-// of it is an instance of its own: what another target makes is a module, and there is only one.
+// The WebAssembly.
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
 if (!onlyJs) {
-  run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'no-modules', '--no-pack',
+  run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'web', '--no-pack',
     '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
-  const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
-  run(bin('wasm-opt'), '-O3', '--converge', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`),
-    `${made}/cxone_fetch_bg.wasm`, '-o', `${dist}/cxone.wasm`);
+  optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
+  copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
 }
-const glue = readFileSync(`${made}/cxone_fetch.js`, 'utf8');
+// Its glue is a module, and of a module there is only one. Here it becomes a function with all its
+// state inside, so that each call is an instance of its own; what nobody calls stays out.
+const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff${trap ? ', trap' : ''} }`;
+const glue = await build({
+  stdin: { contents: `import ${names} from './${made}/cxone_fetch.js'; glue = ${names};`, resolveDir: root },
+  bundle: true,
+  format: 'iife',
+  define: { 'import.meta.url': "''" },
+  write: false,
+});
 mkdirSync('src/generated', { recursive: true });
-writeFileSync('src/generated/glue.js', `export function glue() {\n${glue}\nreturn Object.assign(wasm_bindgen, {});\n}\n`);
+writeFileSync('src/generated/glue.js', `export function glue() {\nlet glue;\n${glue.outputFiles[0].text}return glue;\n}\n`);
 
 // The code.
 const common = {
@@ -79,12 +89,41 @@ writeFileSync(`${dist}/core.cjs`, `const { Engine, init } = require('./node.cjs'
 // The types, once for each module system: what a `.d.ts` is decides the package.json beside it.
 if (!trap) {
   run(bin('tsc'), '-p', '.', '--outDir', `${dist}/types/esm`);
+  // tsc copies no declarations that it was given.
+  cpSync('src/generated/glue.d.ts', `${dist}/types/esm/generated/glue.d.ts`);
+  // What `cxone-client/wasm` is decides the bundler that imports it: something that `wasm` takes.
+  writeFileSync(`${dist}/types/esm/cxone.d.ts`, "import type { WasmSource } from './wasm.js';\ndeclare const wasm: WasmSource;\nexport default wasm;\n");
   cpSync(`${dist}/types/esm`, `${dist}/types/cjs`, { recursive: true });
   writeFileSync(`${dist}/types/esm/package.json`, '{ "type": "module" }\n');
   writeFileSync(`${dist}/types/cjs/package.json`, '{ "type": "commonjs" }\n');
   cpSync('../LICENSE-MIT', 'LICENSE-MIT');
   cpSync('../LICENSE-APACHE', 'LICENSE-APACHE');
   report();
+}
+
+/** Runs wasm-opt, which takes most of the time, unless it has seen the same file before. */
+function optimise(from, to) {
+  const features = ['bulk-memory', 'nontrapping-float-to-int', 'sign-ext', 'mutable-globals', 'reference-types', 'multivalue'];
+  // What is inlined makes it smaller by itself, but larger when it is compressed.
+  const inline = ['--one-caller-inline-max-function-size', '10'];
+  const args = ['-O3', '--converge', ...inline, '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
+  const { version } = JSON.parse(readFileSync('node_modules/binaryen/package.json', 'utf8'));
+  const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args}`).digest('hex');
+  const note = `${to}.of`;
+  if (existsSync(to) && existsSync(note) && readFileSync(note, 'utf8') === seen) return;
+  run(bin('wasm-opt'), ...args, from, '-o', to);
+  writeFileSync(note, seen);
+}
+
+/** Panics name files: not those of the machine that it was built on. */
+function rustFlags() {
+  const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
+  const names = [
+    [process.env.CARGO_HOME ?? `${homedir()}/.cargo`, '/cargo'],
+    [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
+    [fileURLToPath(new URL('../..', import.meta.url)), ''],
+  ];
+  return names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`).join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The client. */
 
 import { environment, type Environment } from './env.js';
@@ -7,6 +8,7 @@ import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from 
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { Signals } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
@@ -39,7 +41,7 @@ export interface ClientOptions extends EngineSettings {
   /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family`, or a rule of your own. A refusal pauses its scope only. */
   scopeBy?: ScopeBy;
   /** Sent with each request to the base URL's origin. */
-  headers?: HeadersInit;
+  headers?: HeaderFields;
   /** Default `cxone-client/VERSION`; browsers send their own. */
   userAgent?: string;
   /** Does each request carry an `X-Correlation-ID`? Default true; switch it off where CORS forbids it. */
@@ -277,10 +279,10 @@ export class CxoneClient extends EventTarget {
 }
 
 export interface CxoneClient {
-  addEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: boolean | AddEventListenerOptions): void;
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
-  removeEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: boolean | EventListenerOptions): void;
-  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
+  addEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: ListenerOptions): void;
+  addEventListener(type: string, listener: Listener, options?: ListenerOptions): void;
+  removeEventListener<K extends keyof CxoneEventMap>(type: K, listener: ((event: CxoneEventMap[K]) => void) | { handleEvent(event: CxoneEventMap[K]): void } | null, options?: UnlistenerOptions): void;
+  removeEventListener(type: string, listener: Listener, options?: UnlistenerOptions): void;
 }
 
 /** Waits for a token as any request does, and sends nothing. */

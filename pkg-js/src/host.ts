@@ -24,6 +24,7 @@ const enum Kind {
   Notice = 8,
 }
 const HEADER = 2;
+const LONGEST = 10;
 
 /** What to do with the body of an answer. */
 export const enum Verdict {
@@ -104,6 +105,8 @@ export class Host {
   readonly #offset: number;
   readonly #room: number;
   #draining = false;
+  /** The engine was told something since the last drain. */
+  #news = false;
   #deadline = Infinity;
   #alarm: WasmAlarm | undefined;
   #armed = Infinity;
@@ -142,7 +145,7 @@ export class Host {
     }
     if (id < 0) throw this.#refused(id);
     task.slot = id >>> 0;
-    task.generation = (id - task.slot) / 2 ** 32;
+    task.generation = ((id - task.slot) / 2 ** 32) | 0; // it has 21 bits
     this.#tasks[task.slot] = task;
     this.#drain();
   }
@@ -151,14 +154,21 @@ export class Host {
   cancel(task: Task): void {
     if (task.ended) return;
     this.#end(task);
-    this.#do(() => this.#engine.cancel(task.slot, task.generation, now()));
+    if (this.#closed) return;
+    try {
+      this.#engine.cancel(task.slot, task.generation, now());
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
   }
 
   /** The head of an answer to the task's attempt arrived. */
   head(task: Task, number: number, status: number, headers: string | undefined, redirect: boolean): void {
     if (this.#closed) return;
     try {
-      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), Date.now());
+      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), headers === undefined ? 0 : Date.now());
     } catch (error) {
       trapped(this.instance, error);
       return;
@@ -169,7 +179,14 @@ export class Host {
   /** The attempt is over: its body was read, or drained. */
   done(task: Task, number: number): void {
     this.#over(task, number);
-    this.#do(() => this.#engine.done(task.slot, task.generation, number, now()));
+    if (this.#closed) return;
+    try {
+      this.#engine.done(task.slot, task.generation, number, now());
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drain();
   }
 
   /** The attempt is over without a complete answer. */
@@ -260,14 +277,18 @@ export class Host {
   }
 
   #drain(): void {
+    this.#news = true;
     if (this.#draining || this.#closed) return;
     this.#draining = true;
     try {
-      for (;;) {
+      // What is performed may be news in turn, and not everything may have fitted.
+      while (this.#news) {
+        this.#news = false;
         const length = this.#engine.drain();
         const view = this.#records();
         this.#deadline = view[0]!;
         if (length <= HEADER) break;
+        if (length > this.#room - LONGEST) this.#news = true;
         this.#perform(view, length);
         if (this.#closed) return; // trapped
       }
@@ -285,11 +306,14 @@ export class Host {
     for (let at = HEADER; at < length; ) {
       // What is performed may make the memory grow, which takes the view away.
       if (view.byteLength === 0) view = this.#records();
-      const [kind, slot, generation] = [view[at]!, view[at + 1]!, view[at + 2]!];
-      switch (kind) {
+      // Numbers of this size are kept as they are only if they are known to be whole.
+      const slot = view[at + 1]! >>> 0;
+      const generation = view[at + 2]! | 0;
+      switch (view[at]! | 0) {
         case Kind.Send: {
           const task = this.#find(slot, generation);
-          const [number, token] = [view[at + 3]!, view[at + 4]!];
+          const number = view[at + 3]! | 0;
+          const token = view[at + 4]! | 0;
           at += 5;
           if (!task) {
             // Given up since the record was written, by what was performed before it.
@@ -301,13 +325,14 @@ export class Host {
           break;
         }
         case Kind.Body: {
-          const [number, verdict] = [view[at + 3]!, view[at + 4]!];
+          const number = view[at + 3]! | 0;
+          const verdict = view[at + 4]! | 0;
           at += 5;
           this.#find(slot, generation)?.body(number, verdict);
           break;
         }
         case Kind.Abort: {
-          const number = view[at + 3]!;
+          const number = view[at + 3]! | 0;
           at += 4;
           this.#find(slot, generation)?.abort(number);
           break;

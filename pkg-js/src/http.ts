@@ -5,7 +5,7 @@ import { DecodeError, type ErrorDetails } from './errors.js';
 import { errorOf, Failure, isTokenFailure, Task, Verdict, type Failed, type Host } from './host.js';
 import { hasOwnType, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
 import type { Watch } from './signals.js';
-import { isStream, makeResponse, type Payload, type Transport, type TransportResponse } from './transport.js';
+import { Ending, isStream, makeResponse, type Payload, type Transport, type TransportRequest, type TransportResponse } from './transport.js';
 
 /** What requests need of their client. */
 export interface Wire {
@@ -82,10 +82,30 @@ interface Answer {
 /** One sending. */
 interface Flight {
   readonly number: number;
-  readonly controller: AbortController;
+  readonly ending: Ending;
+  response: TransportResponse | undefined;
   /** Its body is being made, and nothing was sent yet. */
-  making?: boolean;
-  response?: TransportResponse;
+  making: boolean;
+}
+
+class Sending implements TransportRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Record<string, string>;
+  readonly body: Payload | undefined;
+  readonly ending: Ending;
+
+  constructor(method: string, url: string, headers: Record<string, string>, body: Payload | undefined, ending: Ending) {
+    this.method = method;
+    this.url = url;
+    this.headers = headers;
+    this.body = body;
+    this.ending = ending;
+  }
+
+  get signal(): AbortSignal {
+    return this.ending.signal;
+  }
 }
 
 abstract class HttpTask extends Task {
@@ -125,14 +145,14 @@ abstract class HttpTask extends Task {
   }
 
   send(number: number, token: number): void {
-    const controller = new AbortController();
-    const flight: Flight = { number, controller };
+    const ending = new Ending();
+    const flight: Flight = { number, ending, response: undefined, making: false };
     this.#flight = flight;
     this.attempts = number;
     this.#cause = undefined;
     const { data } = this.outgoing;
     if (typeof data !== 'function') {
-      this.#take(flight, this.#transmit(data, this.outgoing.headers, token, controller.signal));
+      this.#take(flight, this.#transmit(data, this.outgoing.headers, token, ending));
       return;
     }
     flight.making = true;
@@ -142,7 +162,7 @@ abstract class HttpTask extends Task {
         flight.making = false;
         let { headers } = this.outgoing;
         if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
-        this.#take(flight, this.#transmit(body, headers, token, controller.signal));
+        this.#take(flight, this.#transmit(body, headers, token, ending));
       },
       // Whoever makes the body has failed: that is no failure of the network.
       (error: unknown) => this.#broke(flight, Failure.Unsendable, error),
@@ -152,7 +172,7 @@ abstract class HttpTask extends Task {
   abort(number: number): void {
     const flight = this.#flight;
     if (flight?.number !== number) return;
-    flight.controller.abort();
+    flight.ending.abort();
     if (flight.making) this.#broke(flight, Failure.Aborted, undefined);
   }
 
@@ -202,11 +222,11 @@ abstract class HttpTask extends Task {
 
   /** The answer, to be handed over unread; the caller's signal still ends it, for as long as there is somebody to read it. */
   protected handOver(): Response {
-    const { response, controller } = this.#flight!;
+    const { response, ending } = this.#flight!;
     const made = response!.response();
     // Nothing of what outlives the request may hold on to the answer.
     if (this.#watch) {
-      this.#watch.abort = aborting(controller);
+      this.#watch.abort = aborting(ending);
       unread.register(made, this.#watch);
     }
     return made;
@@ -240,16 +260,16 @@ abstract class HttpTask extends Task {
     return details;
   }
 
-  #transmit(body: Payload | undefined, headers: Record<string, string>, token: number, signal: AbortSignal): Promise<TransportResponse> {
+  #transmit(body: Payload | undefined, headers: Record<string, string>, token: number, ending: Ending): Promise<TransportResponse> {
     const { method, url, data } = this.outgoing;
-    if (signal.aborted) return Promise.reject(signal.reason);
+    if (ending.aborted) return Promise.reject(ending.reason);
     if (token !== 0) headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
     if (isStream(data)) {
       if (this.#sent) return Promise.reject(new TypeError('a stream can be sent only once'));
       this.#sent = true;
     }
     try {
-      return this.wire.transport.send({ method, url: (this.#elsewhere ?? url).href, headers, body, signal });
+      return this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -277,14 +297,14 @@ abstract class HttpTask extends Task {
     }
     host.head(this, flight.number, response.status, signals, follow);
     // Nobody wants it any more: its transport has to end before its slot is free.
-    if (flight.controller.signal.aborted && this.flying === flight.number) {
+    if (flight.ending.aborted && this.flying === flight.number) {
       void cancel(response).then(() => this.#broke(flight, Failure.Aborted, undefined));
     }
   }
 
   #broke(flight: Flight, failure: Failure, cause: unknown): void {
     if (this.flying !== flight.number) return;
-    if (flight.controller.signal.aborted) failure = Failure.Aborted;
+    if (flight.ending.aborted) failure = Failure.Aborted;
     else if (!(cause instanceof TooLarge)) this.#cause = cause;
     this.#flight = undefined;
     this.wire.host.failed(this, flight.number, failure);

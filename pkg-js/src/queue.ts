@@ -36,17 +36,15 @@ export interface QueueEntry<T> {
  */
 export class PriorityRequestQueue {
   readonly #host: Host;
-  readonly #headers: string[] | undefined;
+  readonly #jobs: Jobs;
   readonly #signals = new Signals();
-  #idle: (() => void)[] = [];
-  #entries = 0;
 
   constructor(options: number | QueueOptions = {}) {
     if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
     this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity });
-    if (retry) this.#headers = signalHeaders(it, rest.reading?.msHeaders);
+    this.#jobs = new Jobs(this.#host, retry ? signalHeaders(it, rest.reading?.msHeaders) : undefined);
   }
 
   /** Runs a function when it is its turn; settles as it does. */
@@ -55,13 +53,14 @@ export class PriorityRequestQueue {
       const { requestFn, signal } = entry;
       if (typeof requestFn !== 'function') throw new TypeError('requestFn: give a function');
       signal?.throwIfAborted();
-      const job = new Job(this, this.#host, this.#headers, requestFn, resolve as (value: unknown) => void, reject);
+      const jobs = this.#jobs;
+      const job = new Job(jobs, requestFn, resolve as (value: unknown) => void, reject);
       const scope = entry.scope === undefined ? undefined : scopesOf(entry.scope);
-      this.#entries += 1;
+      jobs.count += 1;
       try {
-        this.#host.submit(job, entry.priority === undefined ? 2 : priorityOf(entry.priority), scope, this.#headers ? STREAM : STREAM | REPLAY_NEVER);
+        this.#host.submit(job, priorityOf(entry.priority), scope, jobs.headers ? STREAM : STREAM | REPLAY_NEVER);
       } catch (error) {
-        this.left();
+        jobs.left();
         throw error;
       }
       if (signal) job.watched = this.#signals.watch(signal, (reason) => job.aborted(reason));
@@ -96,49 +95,53 @@ export class PriorityRequestQueue {
 
   /** Resolves when nothing waits or runs. */
   onIdle(): Promise<void> {
-    return this.#entries === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+    return this.#jobs.count === 0 ? Promise.resolve() : new Promise((resolve) => this.#jobs.idle.push(resolve));
   }
 
   /** Accepts no more; resolves when all that was accepted has ended. Without `drain` what waits fails now as a `ClosedError`. */
   close({ drain = true }: { drain?: boolean } = {}): Promise<void> {
     return this.#host.close(drain);
   }
+}
 
-  /** @internal */
+/** What the jobs of a queue have in common. */
+class Jobs {
+  readonly host: Host;
+  /** The fields that matter of what looks like an answer, if anything is run again. */
+  readonly headers: string[] | undefined;
+  /** How many wait or run. */
+  count = 0;
+  /** Called when there is none. */
+  idle: (() => void)[] = [];
+
+  constructor(host: Host, headers: string[] | undefined) {
+    this.host = host;
+    this.headers = headers;
+  }
+
   left(): void {
-    this.#entries -= 1;
-    if (this.#entries > 0) return;
-    const idle = this.#idle;
-    if (idle.length === 0) return;
-    this.#idle = [];
+    this.count -= 1;
+    if (this.count > 0 || this.idle.length === 0) return;
+    const idle = this.idle;
+    this.idle = [];
     for (const resolve of idle) resolve();
   }
 }
 
+/** A function that waits or runs. There may be a million of them: what they share is one field. */
 class Job extends Task {
-  readonly #queue: PriorityRequestQueue;
-  readonly #host: Host;
-  readonly #headers: string[] | undefined;
+  readonly #jobs: Jobs;
   readonly #run: () => unknown;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (reason: unknown) => void;
   #succeeded = false;
+  #left = false;
   #outcome: unknown;
   #watch: Watch | undefined;
-  #left = false;
 
-  constructor(
-    queue: PriorityRequestQueue,
-    host: Host,
-    headers: string[] | undefined,
-    run: () => unknown,
-    resolve: (value: unknown) => void,
-    reject: (reason: unknown) => void,
-  ) {
+  constructor(jobs: Jobs, run: () => unknown, resolve: (value: unknown) => void, reject: (reason: unknown) => void) {
     super();
-    this.#queue = queue;
-    this.#host = host;
-    this.#headers = headers;
+    this.#jobs = jobs;
     this.#run = run;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -151,7 +154,7 @@ class Job extends Task {
 
   aborted(reason: unknown): void {
     if (this.ended) return;
-    this.#host.cancel(this);
+    this.#jobs.host.cancel(this);
     this.#reject(reason);
     this.#leave();
   }
@@ -175,7 +178,7 @@ class Job extends Task {
   }
 
   body(number: number, verdict: Verdict): void {
-    if (verdict !== Verdict.Stream) this.#host.done(this, number);
+    if (verdict !== Verdict.Stream) this.#jobs.host.done(this, number);
   }
 
   abort(): void {}
@@ -212,26 +215,26 @@ class Job extends Task {
   #leave(): void {
     if (this.flying || this.#left) return;
     this.#left = true;
-    this.#queue.left();
+    this.#jobs.left();
   }
 
   #settled(number: number, succeeded: boolean, outcome: unknown): void {
     if (this.flying !== number) return;
     if (this.ended) {
       // Nobody waited for it, but its slot was taken until now.
-      this.#host.failed(this, number, Failure.Aborted);
+      this.#jobs.host.failed(this, number, Failure.Aborted);
       this.#leave();
       return;
     }
     this.#succeeded = succeeded;
     this.#outcome = outcome;
-    if (this.#headers === undefined) {
-      this.#host.settled(this, number, 200, undefined);
+    if (this.#jobs.headers === undefined) {
+      this.#jobs.host.settled(this, number, 200, undefined);
       return;
     }
-    const { status, headers } = answerIn(outcome, this.#headers);
-    if (status < 400) this.#host.settled(this, number, 200, headers);
-    else this.#host.head(this, number, status, headers, false);
+    const { status, headers } = answerIn(outcome, this.#jobs.headers);
+    if (status < 400) this.#jobs.host.settled(this, number, 200, headers);
+    else this.#jobs.host.head(this, number, status, headers, false);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { ConfigError } from './errors.js';
 import { AUTH, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
+import type { HeaderFields } from './runtime.js';
 import type { Instance } from './wasm.js';
 import { milliseconds } from './settings.js';
 import { isStream, type Payload } from './transport.js';
@@ -24,7 +25,7 @@ export interface RequestOptions {
   /** Its class. Default `normal`. */
   priority?: Priority;
   /** Header fields, in place of the client's own ones of these names. An `Authorization` takes the place of the token. */
-  headers?: HeadersInit;
+  headers?: HeaderFields;
   /** Added to the query. */
   params?: Params;
   /** Ends the request with the signal's own `reason`, wherever it is. */
@@ -163,9 +164,11 @@ export function resolve(base: URL, path: string | URL): URL {
   return url;
 }
 
+const CLASSES = ['high', 'normal', 'low'];
+
 /** A class by its number; throws for what is none. */
 export function priorityOf(priority: Priority = 2): number {
-  const index = typeof priority === 'string' ? ['high', 'normal', 'low'].indexOf(priority.toLowerCase()) + 1 : priority;
+  const index = typeof priority === 'string' ? CLASSES.indexOf(priority.toLowerCase()) + 1 : priority;
   if (index !== 1 && index !== 2 && index !== 3) {
     throw new ConfigError('priority', "choose PRIORITY.HIGH, NORMAL or LOW, or 'high', 'normal' or 'low'");
   }
@@ -183,7 +186,7 @@ export function scopesOf(scope: string | readonly string[] | undefined): string 
 }
 
 /** Header fields by their names in lower case. */
-export function headersOf(init: HeadersInit | undefined): Record<string, string> {
+export function headersOf(init: HeaderFields | undefined): Record<string, string> {
   if (init === undefined) return {};
   // It checks the names and values, and joins those of one name.
   try {

@@ -10,7 +10,45 @@ export interface TransportRequest {
   /** Names in lower case. */
   headers: Record<string, string>;
   body: Payload | undefined;
-  signal: AbortSignal;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** The same, for who only listens: a real signal is dear, and made only when it is asked for. */
+  readonly ending?: Ending;
+}
+
+/** What ends one sending, and its signal for those who need a real one. */
+export class Ending {
+  aborted = false;
+  reason: unknown;
+  #controller: AbortController | undefined;
+  #listeners: (() => void)[] | undefined;
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.aborted) this.#controller.abort(this.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** As of a signal, and so undici takes it for one. */
+  addEventListener(_: 'abort', listener: () => void): void {
+    (this.#listeners ??= []).push(listener);
+  }
+
+  removeEventListener(_: 'abort', listener: () => void): void {
+    this.#listeners = this.#listeners?.filter((it) => it !== listener);
+  }
+
+  abort(reason?: unknown): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason ?? new DOMException('This operation was aborted', 'AbortError');
+    this.#controller?.abort(this.reason);
+    const listeners = this.#listeners ?? [];
+    this.#listeners = undefined;
+    for (const listener of listeners) listener();
+  }
 }
 
 /** The answer to it, its body unread. */
@@ -38,7 +76,7 @@ export interface Transport {
 /** Sends by `fetch`, the runtime's own unless another is given. */
 export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof globalThis.fetch): Transport {
   return {
-    async send({ method, url, headers, body, signal }) {
+    async send({ method, url, headers, body, ending, signal = ending!.signal }) {
       const init: RequestInit & { duplex?: 'half' } = { method, headers, signal, redirect };
       if (body !== undefined) {
         init.body = body as BodyInit;

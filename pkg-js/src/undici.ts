@@ -36,9 +36,12 @@ export interface UndiciOptions {
 export function undiciTransport(undici: Undici, { dispatcher }: UndiciOptions = {}): Transport {
   if (typeof undici?.request !== 'function') throw new TypeError("undici: give the module, import * as undici from 'undici'");
   return {
-    async send({ method, url, headers, body, signal }) {
+    async send(request) {
+      const { method, url } = request;
+      const { body, headers } = toUndici(request.body, request.headers);
+      const signal = request.ending ?? request.signal;
       // Times are the engine's to keep: undici's own ones would cut longer attempts short.
-      const options = { method, ...toUndici(body, headers), signal, headersTimeout: 0, bodyTimeout: 0, ...(dispatcher ? { dispatcher } : {}) };
+      const options = { method, headers, body, signal, headersTimeout: 0, bodyTimeout: 0, dispatcher };
       return new Answer(await undici.request(url, options), url);
     },
   };
@@ -104,6 +107,7 @@ class Answer implements TransportResponse {
 
 /** What undici's `request` does not take by itself is brought into a form that it takes. */
 function toUndici(body: Payload | undefined, headers: Record<string, string>): { body: unknown; headers: Record<string, string> } {
+  if (body === undefined || typeof body === 'string') return { body, headers };
   if (body instanceof URLSearchParams || body instanceof Blob || body instanceof FormData || body instanceof ReadableStream) {
     // The standard's own serialisation, with the Content-Type that belongs to it.
     const { headers: own, body: stream } = new Response(body);

@@ -2,10 +2,11 @@
 
 import { glue, type Glue } from './generated/glue.js';
 import { ConfigError, EngineError } from './errors.js';
+import type { CompiledWasm, WasmMemory } from './runtime.js';
 
 /** What {@link init} and the constructors take: bytes, a compiled module, a URL or an answer. */
 export type WasmSource =
-  | WebAssembly.Module
+  | CompiledWasm
   | ArrayBuffer
   | ArrayBufferView<ArrayBuffer>
   | URL
@@ -16,9 +17,9 @@ export type WasmSource =
 /** What differs between runtimes; each entry file of the package has one. */
 export interface Platform {
   /** Reads and compiles the engine, where that can be done without waiting. */
-  loadSync?(): WebAssembly.Module;
+  loadSync?(): CompiledWasm;
   /** Reads and compiles the engine. */
-  load(): Promise<WebAssembly.Module>;
+  load(): Promise<CompiledWasm>;
   /** Browsers do not show redirects: there they are followed by the browser. */
   redirect: 'manual' | 'follow';
   /** May a `User-Agent` be set? */
@@ -29,7 +30,7 @@ export interface Platform {
 
 /** One instance of the engine's code. Clients share it, since each costs memory of its own. */
 export interface Instance extends Glue {
-  memory: WebAssembly.Memory;
+  memory: WasmMemory;
   /** Called when it has trapped: nothing in it can be trusted any more. */
   onTrap: Set<WeakRef<{ trapped(error: EngineError): void }>>;
 }
@@ -101,13 +102,22 @@ function compileSync(source: WasmSource): WebAssembly.Module {
   );
 }
 
-async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+async function compile(source: WasmSource): Promise<CompiledWasm> {
   if (typeof source === 'string' || source instanceof URL) source = fetch(source);
   if ('then' in source) source = await source;
-  if (!(source instanceof Response)) return compileSync(source);
-  if (!source.ok) {
-    throw new ConfigError('wasm', `${source.url} answered ${source.status}: check where the file is served`);
-  }
-  // Streaming wants the right Content-Type, which not every server knows.
-  return WebAssembly.compile(await source.arrayBuffer());
+  return source instanceof Response ? compileAnswer(source) : compileSync(source);
 }
+
+/** Compiles what a server has answered. */
+export async function compileAnswer(answer: Response): Promise<CompiledWasm> {
+  const { ok, status, url } = answer;
+  if (!ok) throw new ConfigError('wasm', `${url} answered ${status}: ${WHERE}`);
+  try {
+    // Streaming wants the right Content-Type, which not every server knows.
+    return await WebAssembly.compile(await answer.arrayBuffer());
+  } catch (cause) {
+    throw new ConfigError('wasm', `${url} cannot be compiled: it is another file (${WHERE}), or a Content-Security-Policy lacks 'wasm-unsafe-eval'`, { cause });
+  }
+}
+
+const WHERE = 'see "Browsers and bundlers" in the README, or give its URL or bytes';

@@ -71,7 +71,7 @@ test('T15 T16 T17 T22 without a header the own backoff grows, and each pause is 
 test('T19 at most eight are in flight, and that can be changed', async (t) => {
   const mock = await startMock(t);
   const cx = client(t, mock);
-  const slow = (n) => Promise.all(Array.from({ length: n }, () => cx.get('/api/v2.0/slow?ms=30')));
+  const slow = (n) => Promise.all(Array.from({ length: n }, () => cx.get('/api/v2.0/slow?ms=200')));
   await slow(30);
   assert.equal((await mock.stats()).max_in_flight, 8);
   cx.setConcurrency(2);

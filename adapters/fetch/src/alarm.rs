@@ -18,7 +18,7 @@ pub struct Alarm {
 
 #[wasm_bindgen]
 impl Alarm {
-    /// An alarm that will call `ring`.
+    /// An alarm that will call `ring`, which must not throw.
     #[wasm_bindgen(constructor)]
     pub fn new(ring: Function) -> Alarm {
         Alarm { ring, set: None }
@@ -31,8 +31,7 @@ impl Alarm {
         let ms = ms.ceil().clamp(0.0, LONGEST_MS) as u32;
         let ring = self.ring.clone();
         self.set = Some(Timeout::new(ms, move || {
-            // What the callee throws is its own affair, and it has seen to that.
-            let _ = ring.call0(&JsValue::UNDEFINED);
+            let _ = ring.call0(&JsValue::UNDEFINED); // it does not throw
         }));
     }
 

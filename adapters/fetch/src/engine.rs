@@ -166,8 +166,8 @@ impl Engine {
     }
 
     /// The head of an answer arrived. `headers`: names and values in turn, one a line, of those
-    /// fields that matter ([`signal_headers`](Engine::signal_headers)). `redirect`: could the host
-    /// follow it?
+    /// fields that matter ([`signal_headers`](Engine::signal_headers)); only with these does `wall`
+    /// matter. `redirect`: could the host follow it?
     #[allow(clippy::too_many_arguments)] // an object would cost an allocation for each answer
     pub fn head(
         &mut self,
@@ -181,11 +181,13 @@ impl Engine {
         wall: f64,
     ) {
         let attempt = attempt(slot, generation, number);
-        let headers = headers.unwrap_or_default();
-        let headers = header::pairs(&headers);
+        let now = match headers {
+            Some(_) => self.at_both(now, wall),
+            None => self.at(now),
+        };
+        let headers = headers.as_deref().map_or_else(Vec::new, header::pairs);
         let head = Head { status, headers: &headers, redirect };
-        self.now = moment(now, wall);
-        self.engine.handle_input(Input::Head { attempt, head }, self.now);
+        self.engine.handle_input(Input::Head { attempt, head }, now);
     }
 
     /// The attempt is over: its body was read, or drained.
@@ -237,12 +239,11 @@ impl Engine {
             2 => TokenFailure::Refused { status },
             _ => TokenFailure::Unsendable,
         };
-        let headers = headers.unwrap_or_default();
-        let headers = header::pairs(&headers);
+        let headers = headers.as_deref().map_or_else(Vec::new, header::pairs);
         let generation = Generation(token);
-        self.now = moment(now, wall);
+        let now = self.at_both(now, wall);
         let input = Input::TokenFailed { generation, failure, headers: &headers };
-        self.engine.handle_input(input, self.now);
+        self.engine.handle_input(input, now);
     }
 
     /// The deadline has come. A call too early changes nothing.
@@ -332,6 +333,11 @@ impl Engine {
     /// The scope of a path, where each API family is one.
     pub fn api_family(path: &str) -> String {
         cxone_core::profile::api_family(path)
+    }
+
+    fn at_both(&mut self, now: f64, wall: f64) -> Now {
+        self.now = moment(now, wall);
+        self.now
     }
 
     /// Both clocks; the wall clock matters only to who reads headers, and stays as it was.

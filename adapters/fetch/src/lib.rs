@@ -9,7 +9,7 @@
 //! - [`Alarm`]: the one timer of a client.
 //! - [`Credentials`]: the token request, the reading of its answer, and the tokens: secrets live in
 //!   here, where no `console.log` reaches them.
-//! - [`Pages`]: pagination.
+//! - [`Pages`]: a run of pages.
 //! - [`calculate_backoff`]: the tutorial's arithmetic, mended.
 //!
 //! Nothing here decides anything about waiting, ordering, retrying or tokens: that is

@@ -9,7 +9,6 @@ use wasm_bindgen::prelude::*;
 #[derive(Debug)]
 pub struct Pages {
     pages: page::Pages,
-    state: PageState,
 }
 
 #[wasm_bindgen]
@@ -29,9 +28,7 @@ impl Pages {
         let (pages, items) = (pages as u64, items as u64);
         let mut state = PageState { cursor, done, pages, items, ..PageState::default() };
         state.seen.extend(seen.split_terminator('\0').map(str::to_owned));
-        let pages = page::Pages::resume(style, state);
-        let state = pages.state();
-        Pages { pages, state }
+        Pages { pages: page::Pages::resume(style, state) }
     }
 
     /// The field of an answer that holds the items.
@@ -80,40 +77,38 @@ impl Pages {
             None => NextField::Absent,
         };
         let fields = PageFields { status, body, items: items.map(|n| n as u64), next };
-        let failed = self.pages.answer(fields).err();
-        self.state = self.pages.state();
-        failed.map(|error| error.to_string())
+        self.pages.answer(fields).err().map(|error| error.to_string())
     }
 
     /// The cursor of the page to ask for.
     #[wasm_bindgen(getter)]
     pub fn cursor(&self) -> Option<String> {
-        self.state.cursor.clone()
+        self.pages.position().cursor.clone()
     }
 
     /// Was the last page read?
     #[wasm_bindgen(getter)]
     pub fn done(&self) -> bool {
-        self.state.done
+        self.pages.position().done
     }
 
     /// How many pages were read.
     #[wasm_bindgen(getter)]
     pub fn pages(&self) -> f64 {
-        self.state.pages as f64
+        self.pages.position().pages as f64
     }
 
     /// How many items they held.
     #[wasm_bindgen(getter)]
     pub fn items(&self) -> f64 {
-        self.state.items as f64
+        self.pages.position().items as f64
     }
 
     /// Every cursor so far, each ended by NUL.
     #[wasm_bindgen(getter)]
     pub fn seen(&self) -> String {
         let mut seen = String::new();
-        for cursor in &self.state.seen {
+        for cursor in &self.pages.position().seen {
             seen.extend([cursor, "\0"]);
         }
         seen

@@ -1,11 +1,9 @@
 //! URLs: those that are given, and those that are made of them.
 
-use std::borrow::Cow;
-
+use cxone_core::ClientCredentials;
 use url::Url;
 
 use crate::error::Error;
-use crate::secret::Secret;
 use crate::settings::BuildError;
 
 /// The URL of a path, which may be absolute.
@@ -28,6 +26,13 @@ pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// Are these of one origin (RFC 6454 §5)? Both are http or https, as all URLs are here.
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
 /// A URL under which requests go, as it was given for a setting.
 pub(crate) fn parse_url(field: &'static str, text: &str) -> Result<Url, BuildError> {
     let wrong = |fix| Err(BuildError::new(field, fix));
@@ -45,13 +50,12 @@ pub(crate) fn parse_url(field: &'static str, text: &str) -> Result<Url, BuildErr
 }
 
 /// The token endpoint's; a secret in it is found before it is sent to anybody.
-pub(crate) fn parse_token_url(text: &str, secret: &Secret) -> Result<Url, BuildError> {
+pub(crate) fn parse_token_url(
+    text: &str,
+    credentials: &ClientCredentials,
+) -> Result<Url, BuildError> {
     let url = parse_url("token_url", text)?;
-    let leaks = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
-        matches!(&*name, "client_secret" | "clientSecret" | "secret" | "password")
-            || value == secret.expose()
-    };
-    if url.query_pairs().any(leaks) {
+    if url.query().is_some_and(|query| credentials.leak_in(query)) {
         let fix = "secrets do not belong into a URL: use client_credentials()";
         return Err(BuildError::new("token_url", fix));
     }

@@ -22,6 +22,9 @@ use crate::response::{ResponseHead, StreamResponse};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Fields that the client adds by itself, with room for some defaults.
+const OWN_FIELDS: usize = 8;
+
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
 const FIRST_ROOM: usize = 64 * 1024;
 
@@ -186,6 +189,7 @@ impl Attempt {
         let url = self.elsewhere.as_deref().unwrap_or(&outgoing.url);
         let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
         let headers = request.headers_mut();
+        headers.reserve(OWN_FIELDS + outgoing.headers.len());
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use cxone_core::{Backoff, Config, Engine, Now, Reading, ScopeConfig};
+use cxone_core::{
+    Backoff, ClientAuth, ClientCredentials, Config, Engine, Now, Reading, ScopeConfig,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::address::{below, parse_token_url, parse_url};
@@ -22,19 +24,6 @@ const MAX_BODY: usize = 64 << 20;
 
 /// The OAuth scope that is asked for by default.
 const OAUTH_SCOPE: &str = "contact-center-api";
-
-/// How the client proves who it is to the token endpoint (RFC 6749 §2.3.1). Neither way puts
-/// anything into a URL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum ClientAuth {
-    /// `client_id` and `client_secret` in the form body. The default: CXone's secrets end in
-    /// `====`, and too many servers forget to decode what the RFC wants encoded in a Basic header.
-    #[default]
-    Body,
-    /// HTTP Basic, id and secret form-encoded first, as the RFC wants.
-    Basic,
-}
 
 /// Makes a [`Client`]; see [`Client::builder`]. Every default is the value we would choose.
 #[must_use = "a builder does nothing until `build()`"]
@@ -349,11 +338,13 @@ impl ClientBuilder {
             None
         } else {
             let (id, secret) = credentials(self.client_id, self.client_secret)?;
+            let (secret, scope) = (secret.expose().to_owned(), self.oauth_scope);
+            let credentials = ClientCredentials { id, secret, scope, auth: self.client_auth };
             let url = match self.token_url {
-                Some(url) => parse_token_url(&url, &secret)?,
+                Some(url) => parse_token_url(&url, &credentials)?,
                 None => below(&base, "oauth2/token"),
             };
-            Some(Auth { url, id, secret, scope: self.oauth_scope, how: self.client_auth })
+            Some(Auth { url, credentials })
         };
         // The engine alone knows what it accepts.
         Engine::new(self.engine.clone(), 0, Now::default())?;

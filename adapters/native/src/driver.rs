@@ -207,20 +207,19 @@ impl Driver {
     }
 
     fn handle(&mut self, command: Command) {
-        let now = self.clock.now();
         match command {
             Command::Submit(submission) => self.submit(*submission),
             Command::Cancel(ticket) => {
                 if let Some(id) = ticket.get() {
                     self.pending.remove(id);
-                    self.engine.cancel(*id, now);
+                    self.engine.cancel(*id, self.clock.now());
                 }
             }
-            Command::Pause(scope) => self.engine.pause(scope.as_deref(), now),
-            Command::Resume(scope) => self.engine.resume(scope.as_deref(), now),
+            Command::Pause(scope) => self.engine.pause(scope.as_deref(), self.clock.now()),
+            Command::Resume(scope) => self.engine.resume(scope.as_deref(), self.clock.now()),
             Command::SetConcurrency(n) => {
                 // Checked by the client before it was sent.
-                let _ = self.engine.set_concurrency(n, now);
+                let _ = self.engine.set_concurrency(n, self.clock.now());
             }
             Command::Stats(reply) => {
                 let _ = reply.send(self.stats());
@@ -231,7 +230,7 @@ impl Driver {
             Command::Close { drain, closed } => {
                 self.closing = true;
                 self.closed.extend(closed);
-                self.engine.close(drain, now);
+                self.engine.close(drain, self.clock.now());
             }
             Command::Attempt(attempt, attempt::Report::Head(head)) => self.head(attempt, head),
             Command::Attempt(attempt, attempt::Report::Over { end, body, at }) => {

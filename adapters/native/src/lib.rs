@@ -105,7 +105,7 @@ mod settings;
 mod stats;
 mod token;
 
-pub use builder::{ClientAuth, ClientBuilder};
+pub use builder::ClientBuilder;
 pub use client::{Client, Close};
 pub use error::{Error, ErrorKind};
 pub use notice::{Notice, Notices};
@@ -118,4 +118,4 @@ pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
 pub use cxone_core::page::{PageError, PageState};
-pub use cxone_core::{Backoff, PauseReason, Priority, Reading, TokenFailure};
+pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure};

@@ -174,4 +174,38 @@ mod tests {
         let notice = Notice::paused("default", wait, PauseReason::Stated { status: 429 }, 2);
         assert_eq!(notice.to_string(), "Rate limit hit. Retrying in 1234ms (attempt 2)");
     }
+    #[test]
+    fn the_lines_are_those_of_the_engine() {
+        use cxone_core::{Generation, Instant, Notice as Seen};
+        let (now, wait) = (Instant::from_millis(500), Duration::from_micros(2_000_100));
+        let until = now + wait;
+        let failure = TokenFailure::Transient { status: 503 };
+        let scope = || "s".to_owned();
+        let mut pairs = vec![
+            (Seen::Reopened { scope: "s".into() }, Notice::Reopened { scope: scope() }),
+            (Seen::Recovered { scope: "s".into() }, Notice::Recovered { scope: scope() }),
+            (
+                Seen::Retrying { id: cxone_core::RequestId::from_u64(1), wait, failures: 2 },
+                Notice::Retrying { correlation_id: None, wait, failures: 2 },
+            ),
+            (
+                Seen::TokenValid { generation: Generation(1), until },
+                Notice::TokenValid { lifetime: wait },
+            ),
+            (Seen::TokenRetrying { wait, failure }, Notice::TokenRetrying { wait, failure }),
+            (Seen::TokenRefused { failure }, Notice::TokenRefused { failure }),
+        ];
+        for reason in [
+            PauseReason::Stated { status: 429 },
+            PauseReason::Backoff { status: 529 },
+            PauseReason::Outage,
+            PauseReason::Budget,
+        ] {
+            let seen = Seen::Paused { scope: "s".into(), wait, until, reason, attempt: 3 };
+            pairs.push((seen, Notice::paused("s", wait, reason, 3)));
+        }
+        for (seen, told) in pairs {
+            assert_eq!(seen.line(now), told.to_string());
+        }
+    }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use url::Url;
 
-use crate::address::resolve;
+use crate::address::{resolve, same_origin};
 use crate::client::Client;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::ids::fresh_uuid;
@@ -345,7 +345,7 @@ impl Draft {
 
     fn finish(self, client: &Client, stream: bool) -> Result<Outgoing, Error> {
         let settings = client.settings();
-        let own_origin = self.url.origin() == settings.base.origin();
+        let own_origin = same_origin(&self.url, &settings.base);
         let by_default = settings.auth.is_some() && !self.headers.contains_key(AUTHORIZATION);
         let auth = self.auth.unwrap_or(by_default);
         if auth && settings.auth.is_none() {

@@ -7,6 +7,8 @@ use cxone_core::profile::api_family;
 use http::Method;
 use url::Url;
 
+use crate::address::same_origin;
+
 /// How a request that names no scope of its own is given one. A refusal pauses its scope and
 /// leaves the others alone.
 ///
@@ -37,7 +39,7 @@ impl ScopeBy {
     pub(crate) fn scopes(&self, method: &Method, url: &Url, base: &Url) -> Vec<String> {
         match self {
             ScopeBy::Custom(rule) => rule(method, url),
-            _ if url.origin() != base.origin() => vec![url.origin().ascii_serialization()],
+            _ if !same_origin(url, base) => vec![url.origin().ascii_serialization()],
             ScopeBy::Client => Vec::new(),
             ScopeBy::Family => {
                 let path = url.path();

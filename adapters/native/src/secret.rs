@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// What is shown in its place.
-pub(crate) const HIDDEN: &str = "***";
+use cxone_core::credentials::HIDDEN;
 
 /// A client secret or a token. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone)]

@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use cxone_core::{Config, ConfigError};
+use cxone_core::{ClientCredentials, Config, ConfigError};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::builder::ClientAuth;
 use crate::scope::ScopeBy;
-use crate::secret::Secret;
 
 /// The checked settings of a client.
 pub(crate) struct Settings {
@@ -29,10 +27,7 @@ pub(crate) struct Settings {
 /// How a token is had.
 pub(crate) struct Auth {
     pub(crate) url: Url,
-    pub(crate) id: String,
-    pub(crate) secret: Secret,
-    pub(crate) scope: Option<String>,
-    pub(crate) how: ClientAuth,
+    pub(crate) credentials: ClientCredentials,
 }
 
 /// What requests are sent with; each keeps a pool of connections.

@@ -1,4 +1,7 @@
 /** The WebAssembly module's exports, as its Rust source documents them (`adapters/fetch`). */
+
+import type { CompiledWasm, WasmMemory } from '../runtime.js';
+
 export interface WasmEngine {
   readonly records: number;
   readonly room: number;
@@ -83,7 +86,7 @@ export interface WasmAlarm {
 }
 
 export interface Glue {
-  initSync(source: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
+  initSync(source: { module: CompiledWasm }): { memory: WasmMemory };
   Engine: {
     new (
       settings: Float64Array,

@@ -1,5 +1,7 @@
 //! The native client beside bare reqwest and the stacks that it stands in for: 32 callers against
-//! a local server without limits, so that nothing but the client's own work is measured.
+//! a local server without limits. One that answers at once keeps the client's thread busy all the
+//! time, so that every instruction of the client's counts; one that takes a moment, as any real one
+//! does, shows what is left of that.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -28,14 +30,18 @@ const REQUESTS: u32 = 3200;
 const ROUNDS: usize = 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRIES: u32 = 4;
+const DELAY: Duration = Duration::from_millis(2);
 const BODY: &[u8] = &[b'x'; 512];
 
 fn main() {
-    let url = format!("http://{}/agents", serve());
     let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    contest("one thread", &one, &url);
     let two = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    contest("two threads", &two.expect("a runtime"), &url);
+    let two = two.expect("a runtime");
+    let at_once = format!("http://{}/agents", serve(None));
+    contest("one thread, answered at once", &one, &at_once);
+    contest("two threads, answered at once", &two, &at_once);
+    let later = format!("http://{}/agents", serve(Some(DELAY)));
+    contest("one thread, answered after 2 ms", &one, &later);
 }
 
 /// Sends one request and reads its answer.
@@ -176,7 +182,7 @@ impl<E> tower::retry::Policy<reqwest::Request, reqwest::Response, E> for Retries
 }
 
 /// A server in a thread of its own that answers everything alike.
-fn serve() -> SocketAddr {
+fn serve(delay: Option<Duration>) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("it can be");
     let address = listener.local_addr().expect("it is bound");
@@ -187,7 +193,10 @@ fn serve() -> SocketAddr {
             loop {
                 let (stream, _) = listener.accept().await.expect("it goes on");
                 let _ = stream.set_nodelay(true);
-                let answer = service_fn(|_| async {
+                let answer = service_fn(move |_| async move {
+                    if let Some(delay) = delay {
+                        tokio::time::sleep(delay).await;
+                    }
                     let body = Full::new(Bytes::from_static(BODY));
                     Ok::<_, Infallible>(hyper::Response::new(body))
                 });
