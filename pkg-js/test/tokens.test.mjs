@@ -105,8 +105,8 @@ test('T4 a refused fetch says so and is not repeated', async (t) => {
 
 test('T4 a network error of the token endpoint keeps its cause', async (t) => {
   const mock = await startMock(t);
-  const cx = client(t, mock, { tokenUrl: `${await nobody()}/oauth2/token` });
-  const error = await rejection(cx.get(ECHO, { deadline: 300 }));
+  const cx = client(t, mock, { tokenUrl: `${await nobody()}/oauth2/token`, backoff: { base: 10_000, cap: 10_000 } });
+  const error = await rejection(cx.get(ECHO, { deadline: 5000 }));
   assert.equal(error.code, 'TOKEN');
   assert.equal(error.cause.cause.code, 'ECONNREFUSED');
   assert.equal((await mock.stats()).requests, 0);
@@ -251,8 +251,8 @@ test('T4 a transport that gives the token fetch nonsense fails the request and n
   const mock = await startMock(t);
   const broken = { status: 200, url: '', header: () => null, headers: () => { throw new Error('no headers'); }, stream: () => null, text: async () => '', bytes: async () => new Uint8Array() };
   for (const answer of [broken, {}, undefined]) {
-    const cx = client(t, mock, { transport: { send: async () => answer } });
-    const error = await rejection(cx.get(ECHO, { deadline: 300 }));
+    const cx = client(t, mock, { transport: { send: async () => answer }, backoff: { base: 10_000, cap: 10_000 } });
+    const error = await rejection(cx.get(ECHO, { deadline: 5000 }));
     assert.equal(error.code, 'TOKEN', `${error}`);
     assert.ok(error.cause instanceof Error);
   }
