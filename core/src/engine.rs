@@ -539,7 +539,10 @@ impl Engine {
         };
         let settled = request.in_flight().and_then(|attempt| self.attempts.settled_error(attempt));
         let in_line = request.in_flight().is_none() && request.alone == Alone::No;
-        let waits_for_token = in_line && self.scopes.awaits_token(self.queue.lane_of(slot));
+        // Does it lack nothing but a token? (Its lane may just have been let go to ask for one.)
+        let lane = self.queue.lane_of(slot);
+        let open = !self.held && self.scopes.blocking(lane, self.now.instant).is_none();
+        let waits_for_token = in_line && open && self.scopes.lane_key(lane).auth;
         let no_token = match waits_for_token {
             true => self.token.trouble(self.now.instant),
             false => None,

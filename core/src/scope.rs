@@ -314,11 +314,6 @@ impl Scopes {
         lanes
     }
 
-    /// Is it a token that this lane waits for?
-    pub(crate) fn awaits_token(&self, lane: u32) -> bool {
-        self.lane(lane).blocker == Some(Blocker::Token)
-    }
-
     pub(crate) fn token_awaited(&self) -> bool {
         !self.token_parked.is_empty()
     }

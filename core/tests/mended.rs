@@ -388,3 +388,13 @@ fn the_401_of_a_request_that_was_replayed_long_ago_says_nothing_of_an_older_toke
     host.ok_all();
     assert_eq!(host.end(next.request), Some(Ok(())));
 }
+
+#[test]
+fn t4_a_deadline_that_falls_due_with_the_next_token_fetch_is_blamed_on_the_token() {
+    let mut host = Host::new(at_once(4));
+    let id = host.submit(Job { deadline: Some(secs(3)), ..signed() });
+    host.token_fails(TokenFailure::Network, &[]);
+    host.wait(secs(3)); // both are past
+    let error = host.error(id);
+    assert!(matches!(error, RequestError::Token { .. }), "{error:?}");
+}
