@@ -394,7 +394,8 @@ fn t4_a_deadline_that_falls_due_with_the_next_token_fetch_is_blamed_on_the_token
     let mut host = Host::new(at_once(4));
     let id = host.submit(Job { deadline: Some(secs(3)), ..signed() });
     host.token_fails(TokenFailure::Network, &[]);
-    host.wait(secs(3)); // both are past
+    host.clock += secs(3); // both are past before the engine is told
+    host.timeout();
     let error = host.error(id);
     assert!(matches!(error, RequestError::Token { .. }), "{error:?}");
 }
