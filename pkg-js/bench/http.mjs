@@ -7,6 +7,7 @@ import { contenders } from './http-run.mjs';
 import { median, table } from './table.mjs';
 
 const SLICE = 1_000;
+const WARM = 8_000;
 
 /** The comparison, as a Markdown table. */
 export async function http(rounds = 15) {
@@ -15,11 +16,14 @@ export async function http(rounds = 15) {
   const all = Object.entries(contenders(baseUrl)).flatMap(([transport, group]) =>
     Object.keys(group).map((name) => ({ transport, name, child: fork('http-run.mjs', [baseUrl, transport, name]), slices: [] })),
   );
-  for (let round = -2; round < rounds; round++) {
+  for (const { child } of all) {
+    child.send(WARM);
+    await message(child);
+  }
+  for (let round = 0; round < rounds; round++) {
     for (const { child, slices } of all) {
       child.send(SLICE);
-      const slice = await message(child);
-      if (round >= 0) slices.push(slice); // before, it was only warm-up
+      slices.push(await message(child));
     }
   }
   for (const { child } of [...all, { child: server }]) child.disconnect();
