@@ -436,3 +436,6 @@ impl FairShare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
