@@ -21,15 +21,23 @@ impl Stamp {
 #[derive(Clone, Copy)]
 pub(crate) struct Clock {
     origin: Instant,
+    wall: SystemTime,
 }
 
 impl Clock {
     pub(crate) fn start() -> Clock {
-        Clock { origin: Instant::now() }
+        let Stamp { instant, wall } = Stamp::now();
+        Clock { origin: instant, wall }
     }
 
     pub(crate) fn now(&self) -> Now {
-        self.at(Stamp::now())
+        self.at_instant(Instant::now())
+    }
+
+    /// For what has no date to be read: its wall time is as good as the one at the start was.
+    pub(crate) fn at_instant(&self, instant: Instant) -> Now {
+        let since = instant.saturating_duration_since(self.origin);
+        self.at(Stamp { instant, wall: self.wall + since })
     }
 
     pub(crate) fn at(&self, stamp: Stamp) -> Now {
@@ -52,11 +60,6 @@ impl Clock {
     /// From now until that moment.
     pub(crate) fn until(&self, at: cxone_core::Instant) -> Duration {
         at.saturating_since(self.since_origin(Instant::now()))
-    }
-
-    /// Has that moment come?
-    pub(crate) fn is_past(&self, at: cxone_core::Instant) -> bool {
-        at <= self.since_origin(Instant::now())
     }
 
     /// The same moment on the wall clock, as that one goes now.

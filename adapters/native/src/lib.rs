@@ -93,6 +93,8 @@ mod clock;
 mod driver;
 mod env;
 mod error;
+mod home;
+mod hub;
 mod ids;
 mod notice;
 mod paginate;

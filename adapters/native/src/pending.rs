@@ -105,7 +105,7 @@ impl Pending {
     }
 
     /// Gives the caller its answer: an unread one by way of the attempt that holds it.
-    pub(crate) fn succeed(self, instruct: Option<oneshot::Sender<Instruction>>) {
+    pub(crate) fn succeed(self, instruct: Option<&mut Option<Instruction>>) {
         let about = self.outgoing.about();
         match (self.caller, self.head, instruct) {
             (Caller::Whole(caller), Some(head), _) => {
@@ -120,7 +120,7 @@ impl Pending {
                 let _ = caller.send(Ok(Response { head, body }));
             }
             (Caller::Stream(caller), _, Some(instruct)) => {
-                let _ = instruct.send(Instruction::Deliver(caller, about));
+                *instruct = Some(Instruction::Deliver(caller, about));
             }
             // The engine ends nothing well that had no answer.
             (caller, _, _) => caller.fail(Error::closed().about(about)),

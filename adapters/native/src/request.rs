@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::address::{resolve, same_origin};
 use crate::client::Client;
+use crate::driver::RequestTicket;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::ids::fresh_uuid;
 use crate::pending::Caller;
@@ -89,6 +90,8 @@ pub(crate) struct Outgoing {
     pub(crate) span: tracing::Span,
     /// How often it was sent.
     pub(crate) attempts: AtomicU32,
+    /// What the engine calls it.
+    pub(crate) ticket: RequestTicket,
 }
 
 impl Outgoing {
@@ -406,6 +409,7 @@ impl Draft {
             deadline: self.deadline,
             span,
             attempts: AtomicU32::new(0),
+            ticket: RequestTicket::new(),
         })
     }
 }
