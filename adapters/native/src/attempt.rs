@@ -15,11 +15,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::sync::oneshot;
 use url::Url;
 
-use crate::clock::Stamp;
 use crate::driver::{Command, Ticket};
-use crate::error::{About, Cause};
+use crate::error::Cause;
 use crate::hub::{Hub, Word};
-use crate::request::{CORRELATION_ID, Outgoing, overlay};
+use crate::request::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::response::{ResponseHead, StreamResponse};
 use crate::settings::Settings;
 
@@ -44,11 +43,12 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    pub(crate) url: Url,
+    /// Where it came from, if that is not where the request was to go first.
+    pub(crate) url: Option<Box<Url>>,
     /// Where a redirect leads that may be followed.
-    pub(crate) follow: Option<Url>,
+    pub(crate) follow: Option<Box<Url>>,
     /// When it arrived: the driver may be busy, and a wait counts from here.
-    pub(crate) at: Stamp,
+    pub(crate) at: Instant,
 }
 
 pub(crate) enum End {
@@ -63,7 +63,7 @@ pub(crate) enum Instruction {
     Read,
     Drain,
     /// Give the answer to the caller, body unread.
-    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>, About),
+    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>),
 }
 
 impl Instruction {
@@ -115,8 +115,10 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Sends, waits for the driver's word at the head, does with the body as it says.
     pub(crate) async fn run(self, mut guard: Guard) {
-        // The response is gone when `exchange` returns, and the guard reports after that.
-        let end = self.exchange(&mut guard).await;
+        // The response is gone when `exchange` returns, and the guard reports after that. It has
+        // room of its own: a task's is aligned to cache lines, which allocators do badly for all
+        // but small ones.
+        let end = Box::pin(self.exchange(&mut guard)).await;
         guard.end = end;
     }
 
@@ -134,9 +136,13 @@ impl Attempt {
                 return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
             }
         };
-        let at = Stamp::now();
-        let follow =
-            settings.follow_redirects.then(|| redirect(&self.outgoing.method, &response)).flatten();
+        let at = Instant::now();
+        let name = &self.outgoing.name;
+        let url = |response: &reqwest::Response| {
+            let url = response.url();
+            (*url != name.url).then(|| Box::new(url.clone()))
+        };
+        let follow = settings.follow_redirects.then(|| redirect(&name.method, &response)).flatten();
         let headers = match self.outgoing.stream {
             true => response.headers().clone(), // they go with the body, too
             false => mem::take(response.headers_mut()),
@@ -145,8 +151,8 @@ impl Attempt {
             status: response.status(),
             version: response.version(),
             headers,
-            url: response.url().clone(),
-            follow,
+            url: url(&response),
+            follow: follow.map(Box::new),
             at,
         });
         let word = match hub.head(*attempt, head) {
@@ -159,13 +165,14 @@ impl Attempt {
                 drain(&mut response, body).await;
                 End::Done
             }
-            Some(Instruction::Deliver(caller, about)) => {
+            Some(Instruction::Deliver(caller)) => {
                 let head = ResponseHead {
                     status: response.status(),
                     version: response.version(),
                     headers: response.headers().clone(),
-                    url: response.url().clone(),
-                    about,
+                    url: url(&response),
+                    of: name.clone(),
+                    attempts: self.outgoing.attempts(),
                 };
                 let body = Box::pin(response.bytes_stream());
                 // A caller that is gone wants no answer.
@@ -180,20 +187,23 @@ impl Attempt {
     /// The request on the wire; `None` if its body was read before.
     fn request(&self, settings: &Settings) -> Option<reqwest::Request> {
         let outgoing = &*self.outgoing;
-        let url = self.elsewhere.as_deref().unwrap_or(&outgoing.url);
-        let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
+        let Name { method, url, correlation_id } = &*outgoing.name;
+        let url = self.elsewhere.as_deref().unwrap_or(url);
+        let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
         headers.reserve(OWN_FIELDS + outgoing.headers.len());
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());
-        if outgoing.own_origin {
+        if outgoing.own_origin && !settings.default_headers.is_empty() {
             overlay(headers, settings.default_headers.clone());
         }
-        if let Some(id) = &outgoing.correlation_id {
+        if let Some(id) = correlation_id {
             headers.insert(CORRELATION_ID, id.clone());
         }
-        overlay(headers, outgoing.headers.clone());
+        if !outgoing.headers.is_empty() {
+            overlay(headers, outgoing.headers.clone());
+        }
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
@@ -203,7 +213,7 @@ impl Attempt {
         let body = outgoing.body.body()?;
         if body.as_bytes().is_none_or(|bytes| !bytes.is_empty()) {
             *request.body_mut() = Some(body);
-        } else if matches!(outgoing.method, Method::POST | Method::PUT | Method::PATCH) {
+        } else if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
             // Without it some servers answer 411 (RFC 9110 §8.6).
             headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
         }

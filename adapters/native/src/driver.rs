@@ -1,6 +1,5 @@
 //! The driver: it performs the engine's outputs, reports its inputs, and decides nothing.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +9,7 @@ use cxone_core::{
     AttemptId, Engine, Failure, Generation, Input, Job, Now, Output, RequestId, SubmitError,
     Verdict,
 };
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument;
@@ -27,6 +26,9 @@ use crate::request::Outgoing;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::token::{self, Tokens, Trouble};
+
+/// So many fields of a head need no room of their own.
+const FEW_FIELDS: usize = 12;
 
 /// What reaches the driver, one after the other, so that nothing overtakes anything.
 pub(crate) enum Command {
@@ -98,7 +100,7 @@ struct Flight {
 
 impl Driver {
     pub(crate) fn new(settings: &Settings) -> Driver {
-        let clock = Clock::start();
+        let mut clock = Clock::start();
         Driver {
             engine: engine(settings, clock.now()),
             number: 0,
@@ -129,7 +131,7 @@ impl Driver {
                 }
             }
             Command::Over(attempt, over) => {
-                let now = self.clock.at_instant(over.at);
+                let now = self.clock.at(over.at);
                 self.over(hub, attempt, over, now);
                 self.settle(hub, now);
             }
@@ -139,7 +141,7 @@ impl Driver {
                 self.settle(hub, now);
             }
             command => {
-                let now = self.clock.at_instant(Instant::now());
+                let now = self.clock.at(Instant::now());
                 self.command(hub, command, now);
                 self.settle(hub, now);
             }
@@ -161,14 +163,11 @@ impl Driver {
             cxone_core::SIGNAL_HEADERS.contains(&name)
                 || ms_headers.iter().any(|other| other.eq_ignore_ascii_case(name))
         };
-        let fields = fields(&head.headers, matters);
-        let seen = cxone_core::Head {
-            status: head.status.as_u16(),
-            headers: &borrowed(&fields),
-            redirect: head.follow.is_some(),
-        };
-        self.engine.handle_input(Input::Head { attempt, head: seen }, now);
-        drop(fields);
+        with_fields(&head.headers, matters, |headers| {
+            let (status, redirect) = (head.status.as_u16(), head.follow.is_some());
+            let head = cxone_core::Head { status, headers, redirect };
+            self.engine.handle_input(Input::Head { attempt, head }, now);
+        });
         if let Some(pending) = self.current(attempt) {
             pending.answered(head);
         }
@@ -366,13 +365,15 @@ impl Driver {
             Err(trouble) => {
                 let headers = trouble.answer.as_ref().map(|answer| answer.headers.clone());
                 let headers = headers.unwrap_or_default();
-                let fields = fields(&headers, |_| true);
-                let input = Input::TokenFailed {
-                    generation,
-                    failure: trouble.failure,
-                    headers: &borrowed(&fields),
-                };
-                self.engine.handle_input(input, now);
+                let failure = trouble.failure;
+                with_fields(
+                    &headers,
+                    |_| true,
+                    |headers| {
+                        let input = Input::TokenFailed { generation, failure, headers };
+                        self.engine.handle_input(input, now);
+                    },
+                );
                 self.trouble = Some(trouble);
             }
         }
@@ -477,8 +478,8 @@ impl Driver {
             Seen::Retrying { id, wait, failures } => {
                 let outgoing = self.pending.get(&id).map(|pending| &pending.outgoing);
                 span = outgoing.map(|outgoing| &outgoing.span);
-                let id = outgoing.and_then(|outgoing| outgoing.correlation_id.as_ref());
-                let correlation_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+                let id = outgoing.and_then(|outgoing| outgoing.name.correlation_id());
+                let correlation_id = id.map(str::to_owned);
                 Notice::Retrying { correlation_id, wait, failures }
             }
             Seen::TokenValid { until, .. } => {
@@ -545,12 +546,25 @@ fn engine(settings: &Settings, now: Now) -> Engine {
     Engine::new(settings.engine.clone(), settings.seed, now).expect("its builder has tried it")
 }
 
-/// The header fields that matter, their values as text.
-fn fields(headers: &HeaderMap, matters: impl Fn(&str) -> bool) -> Vec<(&str, Cow<'_, str>)> {
-    let fields = headers.iter().filter(|(name, _)| matters(name.as_str()));
-    fields.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect()
-}
-
-fn borrowed<'a>(fields: &'a [(&'a str, Cow<'a, str>)]) -> Vec<(&'a str, &'a str)> {
-    fields.iter().map(|(name, value)| (*name, &**value)).collect()
+/// Does something with the header fields that matter, their values as text.
+fn with_fields<T>(
+    headers: &HeaderMap,
+    matters: impl Fn(&str) -> bool,
+    act: impl FnOnce(&[(&str, &str)]) -> T,
+) -> T {
+    let fields = || headers.iter().filter(|(name, _)| matters(name.as_str()));
+    let mut few = [("", ""); FEW_FIELDS];
+    let mut n = 0;
+    for (name, value) in fields() {
+        let (Some(field), Ok(value)) = (few.get_mut(n), value.to_str()) else {
+            let lossy =
+                |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let all = fields().map(|(name, value)| (name.as_str(), lossy(value)));
+            let all: Vec<(&str, String)> = all.collect();
+            return act(&all.iter().map(|(name, value)| (*name, &**value)).collect::<Vec<_>>());
+        };
+        *field = (name.as_str(), value);
+        n += 1;
+    }
+    act(&few[..n])
 }

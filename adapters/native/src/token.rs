@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::oauth::{Refusal, TokenRefusal, read_token_answer};
@@ -11,7 +11,6 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::attempt::classify;
-use crate::clock::Stamp;
 use crate::driver::Command;
 use crate::error::Cause;
 use crate::hub::Hub;
@@ -22,7 +21,7 @@ use crate::settings::{Auth, Settings};
 pub(crate) struct Report {
     /// Nothing, if it was dropped in the middle.
     pub(crate) result: Option<Result<Grant, Box<Trouble>>>,
-    pub(crate) at: Stamp,
+    pub(crate) at: Instant,
 }
 
 /// A token, ready to be sent; its `Debug` shows nothing.
@@ -88,7 +87,7 @@ impl Drop for Guard {
             result = Some(Err(Box::from(TokenFailure::Network)));
         }
         if let Some(hub) = self.hub.upgrade() {
-            hub.send(Command::Token(self.generation, Report { result, at: Stamp::now() }));
+            hub.send(Command::Token(self.generation, Report { result, at: Instant::now() }));
         }
     }
 }
