@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
@@ -11,14 +12,15 @@ use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use url::Url;
 
-use crate::clock::Stamp;
-use crate::driver::{Command, Shared};
-use crate::error::{About, Cause};
-use crate::request::{CORRELATION_ID, Outgoing, overlay};
+use crate::driver::{Command, Ticket};
+use crate::error::Cause;
+use crate::hub::{Hub, Word};
+use crate::request::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::response::{ResponseHead, StreamResponse};
+use crate::settings::Settings;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -28,33 +30,32 @@ const OWN_FIELDS: usize = 8;
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
 const FIRST_ROOM: usize = 64 * 1024;
 
-/// What an attempt tells the driver.
-pub(crate) enum Report {
-    /// The head of an answer arrived.
-    Head(Box<Head>),
-    /// The attempt is over, and with it its use of a connection.
-    Over {
-        end: End,
-        /// What was read of the body.
-        body: Bytes,
-        at: Stamp,
-    },
+/// An attempt is over.
+pub(crate) struct Over {
+    pub(crate) end: End,
+    /// What was read of the body.
+    pub(crate) body: Bytes,
+    pub(crate) at: Instant,
 }
 
+/// The head of an answer.
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    pub(crate) url: Url,
+    /// Where it came from, if that is not where the request was to go first.
+    pub(crate) url: Option<Box<Url>>,
     /// Where a redirect leads that may be followed.
-    pub(crate) follow: Option<Url>,
+    pub(crate) follow: Option<Box<Url>>,
     /// When it arrived: the driver may be busy, and a wait counts from here.
-    pub(crate) at: Stamp,
+    pub(crate) at: Instant,
 }
 
 pub(crate) enum End {
     Done,
     Failed(Failure, Option<Cause>),
+    /// Its task was dropped in the middle.
+    Dropped,
 }
 
 /// What the driver tells an attempt after its head.
@@ -62,7 +63,7 @@ pub(crate) enum Instruction {
     Read,
     Drain,
     /// Give the answer to the caller, body unread.
-    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>, About),
+    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>),
 }
 
 impl Instruction {
@@ -79,64 +80,55 @@ impl Instruction {
 /// Reports the attempt over when it is dropped, however that came about: aborted, panicked, or
 /// with its runtime.
 pub(crate) struct Guard {
-    attempt: AttemptId,
-    driver: mpsc::WeakUnboundedSender<Command>,
+    attempt: Ticket<AttemptId>,
+    hub: Arc<Hub>,
     body: BytesMut,
     end: Option<End>,
 }
 
 impl Guard {
-    pub(crate) fn new(attempt: AttemptId, driver: mpsc::WeakUnboundedSender<Command>) -> Guard {
-        Guard {
-            attempt,
-            driver,
-            body: BytesMut::new(),
-            end: Some(End::Failed(Failure::Aborted, None)),
-        }
-    }
-
-    fn report(&self, report: Report) {
-        // Without a driver nobody is left who would like to know.
-        if let Some(driver) = self.driver.upgrade() {
-            let _ = driver.send(Command::Attempt(self.attempt, report));
-        }
+    pub(crate) fn new(attempt: Ticket<AttemptId>, hub: Arc<Hub>) -> Guard {
+        Guard { attempt, hub, body: BytesMut::new(), end: Some(End::Dropped) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            let body = mem::take(&mut self.body).freeze();
-            self.report(Report::Over { end, body, at: Stamp::now() });
+        let Some(mut end) = self.end.take() else { return };
+        if matches!(end, End::Dropped) && std::thread::panicking() {
+            end = End::Failed(Failure::Aborted, None);
         }
+        let body = mem::take(&mut self.body).freeze();
+        self.hub.send(Command::Over(self.attempt, Over { end, body, at: Instant::now() }));
     }
 }
 
 /// Everything that an attempt needs.
 pub(crate) struct Attempt {
-    pub(crate) shared: Arc<Shared>,
     pub(crate) http: reqwest::Client,
     pub(crate) outgoing: Arc<Outgoing>,
     /// Where a redirect leads.
     pub(crate) elsewhere: Option<Box<Url>>,
     pub(crate) token: Option<HeaderValue>,
-    pub(crate) instruction: oneshot::Receiver<Instruction>,
 }
 
 impl Attempt {
     /// Sends, waits for the driver's word at the head, does with the body as it says.
     pub(crate) async fn run(self, mut guard: Guard) {
-        // The response is gone when `exchange` returns, and the guard reports after that.
-        let end = self.exchange(&mut guard).await;
+        // The response is gone when `exchange` returns, and the guard reports after that. It has
+        // room of its own: a task's is aligned to cache lines, which allocators do badly for all
+        // but small ones.
+        let end = Box::pin(self.exchange(&mut guard)).await;
         guard.end = end;
     }
 
     /// How it ended; `None` if the engine counts it as over already.
     async fn exchange(self, guard: &mut Guard) -> Option<End> {
-        let Some(request) = self.request() else {
+        let Guard { attempt, hub, body, .. } = guard;
+        let settings = &*hub.settings;
+        let Some(request) = self.request(settings) else {
             return Some(End::Failed(Failure::Unsendable, None));
         };
-        let settings = &self.shared.settings;
         let mut response = match self.http.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -144,62 +136,74 @@ impl Attempt {
                 return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
             }
         };
-        let at = Stamp::now();
-        let follow =
-            settings.follow_redirects.then(|| redirect(&self.outgoing.method, &response)).flatten();
+        let at = Instant::now();
+        let name = &self.outgoing.name;
+        let url = |response: &reqwest::Response| {
+            let url = response.url();
+            (*url != name.url).then(|| Box::new(url.clone()))
+        };
+        let follow = settings.follow_redirects.then(|| redirect(&name.method, &response)).flatten();
         let headers = match self.outgoing.stream {
             true => response.headers().clone(), // they go with the body, too
             false => mem::take(response.headers_mut()),
         };
-        guard.report(Report::Head(Box::new(Head {
+        let head = Box::new(Head {
             status: response.status(),
             version: response.version(),
             headers,
-            url: response.url().clone(),
-            follow,
+            url: url(&response),
+            follow: follow.map(Box::new),
             at,
-        })));
-        Some(match self.instruction.await {
-            Ok(Instruction::Read) => read(&mut response, &mut guard.body, settings.max_body).await,
-            Ok(Instruction::Drain) => {
-                drain(&mut response, &mut guard.body).await;
+        });
+        let word = match hub.head(*attempt, head) {
+            Word::Now(word) => word,
+            Word::Later(word) => word.await.ok(),
+        };
+        Some(match word {
+            Some(Instruction::Read) => read(&mut response, body, settings.max_body).await,
+            Some(Instruction::Drain) => {
+                drain(&mut response, body).await;
                 End::Done
             }
-            Ok(Instruction::Deliver(caller, about)) => {
+            Some(Instruction::Deliver(caller)) => {
                 let head = ResponseHead {
                     status: response.status(),
                     version: response.version(),
                     headers: response.headers().clone(),
-                    url: response.url().clone(),
-                    about,
+                    url: url(&response),
+                    of: name.clone(),
+                    attempts: self.outgoing.attempts(),
                 };
                 let body = Box::pin(response.bytes_stream());
                 // A caller that is gone wants no answer.
                 let _ = caller.send(Ok(StreamResponse { head, body }));
                 return None;
             }
-            Err(_) => End::Failed(Failure::Aborted, None),
+            // Nobody wants it any more.
+            None => End::Failed(Failure::Aborted, None),
         })
     }
 
     /// The request on the wire; `None` if its body was read before.
-    fn request(&self) -> Option<reqwest::Request> {
-        let Attempt { shared, outgoing, .. } = self;
-        let settings = &shared.settings;
-        let url = self.elsewhere.as_deref().unwrap_or(&outgoing.url);
-        let mut request = reqwest::Request::new(outgoing.method.clone(), url.clone());
+    fn request(&self, settings: &Settings) -> Option<reqwest::Request> {
+        let outgoing = &*self.outgoing;
+        let Name { method, url, correlation_id } = &*outgoing.name;
+        let url = self.elsewhere.as_deref().unwrap_or(url);
+        let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
         headers.reserve(OWN_FIELDS + outgoing.headers.len());
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());
-        if outgoing.own_origin {
+        if outgoing.own_origin && !settings.default_headers.is_empty() {
             overlay(headers, settings.default_headers.clone());
         }
-        if let Some(id) = &outgoing.correlation_id {
+        if let Some(id) = correlation_id {
             headers.insert(CORRELATION_ID, id.clone());
         }
-        overlay(headers, outgoing.headers.clone());
+        if !outgoing.headers.is_empty() {
+            overlay(headers, outgoing.headers.clone());
+        }
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
@@ -209,7 +213,7 @@ impl Attempt {
         let body = outgoing.body.body()?;
         if body.as_bytes().is_none_or(|bytes| !bytes.is_empty()) {
             *request.body_mut() = Some(body);
-        } else if matches!(outgoing.method, Method::POST | Method::PUT | Method::PATCH) {
+        } else if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
             // Without it some servers answer 411 (RFC 9110 §8.6).
             headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
         }

@@ -4,38 +4,40 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cxone_core::{Now, Wall};
 
-/// A moment on both clocks, taken where something happened.
-#[derive(Clone, Copy)]
-pub(crate) struct Stamp {
-    instant: Instant,
-    wall: SystemTime,
-}
-
-impl Stamp {
-    pub(crate) fn now() -> Stamp {
-        Stamp { instant: Instant::now(), wall: SystemTime::now() }
-    }
-}
+/// For so long the wall clock is taken to go as the other one does: to read it each time would cost
+/// as much as all the rest of an input.
+const IN_STEP: Duration = Duration::from_secs(1);
 
 /// Counts the engine's time from when it was made.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// When the wall clock was read last, and what it showed since 1970.
+    seen: cxone_core::Instant,
+    wall: Duration,
 }
 
 impl Clock {
     pub(crate) fn start() -> Clock {
-        Clock { origin: Instant::now() }
+        let seen = cxone_core::Instant::default();
+        Clock { origin: Instant::now(), seen, wall: wall() }
     }
 
-    pub(crate) fn now(&self) -> Now {
-        self.at(Stamp::now())
+    pub(crate) fn now(&mut self) -> Now {
+        self.at(Instant::now())
     }
 
-    pub(crate) fn at(&self, stamp: Stamp) -> Now {
-        let wall = stamp.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        Now::new(self.since_origin(stamp.instant), Wall::from_millis(millis))
+    /// A moment that has just been.
+    pub(crate) fn at(&mut self, instant: Instant) -> Now {
+        let instant = self.since_origin(instant);
+        let mut since = instant.saturating_since(self.seen);
+        if since > IN_STEP {
+            (self.seen, self.wall) = (self.since_origin(Instant::now()), wall());
+            since = instant.saturating_since(self.seen);
+        }
+        let before = self.seen.saturating_since(instant);
+        let wall = (self.wall + since).saturating_sub(before).as_millis();
+        Now::new(instant, Wall::from_millis(u64::try_from(wall).unwrap_or(u64::MAX)))
     }
 
     fn since_origin(&self, instant: Instant) -> cxone_core::Instant {
@@ -54,15 +56,15 @@ impl Clock {
         at.saturating_since(self.since_origin(Instant::now()))
     }
 
-    /// Has that moment come?
-    pub(crate) fn is_past(&self, at: cxone_core::Instant) -> bool {
-        at <= self.since_origin(Instant::now())
-    }
-
     /// The same moment on the wall clock, as that one goes now.
     pub(crate) fn wall(&self, at: cxone_core::Instant) -> SystemTime {
         later(self.until(at))
     }
+}
+
+/// The wall clock, since 1970.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The wall clock after that wait. "Never" becomes a century.
@@ -77,10 +79,10 @@ mod tests {
 
     #[test]
     fn a_moment_survives_the_way_there_and_back() {
-        let clock = Clock::start();
-        let stamp = Stamp::now();
-        let now = clock.at(stamp);
-        assert_eq!(clock.instant(now.instant), Some(stamp.instant));
+        let mut clock = Clock::start();
+        let instant = Instant::now();
+        let now = clock.at(instant);
+        assert_eq!(clock.instant(now.instant), Some(instant));
     }
 
     #[test]

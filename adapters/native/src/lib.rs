@@ -81,7 +81,11 @@
 //!
 //! # Runtime
 //!
-//! tokio, with time and I/O enabled. [`ClientBuilder::build`] needs none yet.
+//! tokio, with time and I/O enabled. [`ClientBuilder::build`] needs none yet: the client settles in
+//! the runtime from which it is first used. Each sending is a task there, so that a caller may leave
+//! its future unpolled and holds up nobody, and one more task keeps the time. All else happens
+//! in passing, in whichever task or thread has something to tell: no request waits for another task
+//! to get its turn.
 
 #![forbid(unsafe_code)]
 
@@ -93,6 +97,8 @@ mod clock;
 mod driver;
 mod env;
 mod error;
+mod home;
+mod hub;
 mod ids;
 mod notice;
 mod paginate;

@@ -88,7 +88,7 @@ impl Pending {
 
     pub(crate) fn follow(&mut self) {
         if let Some(url) = self.head.as_mut().and_then(|head| head.follow.take()) {
-            self.elsewhere = Some(Box::new(url));
+            self.elsewhere = Some(url);
         }
     }
 
@@ -97,7 +97,7 @@ impl Pending {
     }
 
     pub(crate) fn attempt(&self) -> u32 {
-        self.outgoing.attempts.load(Ordering::Relaxed)
+        self.outgoing.attempts()
     }
 
     pub(crate) fn streaming(&self) -> Option<AttemptId> {
@@ -105,8 +105,7 @@ impl Pending {
     }
 
     /// Gives the caller its answer: an unread one by way of the attempt that holds it.
-    pub(crate) fn succeed(self, instruct: Option<oneshot::Sender<Instruction>>) {
-        let about = self.outgoing.about();
+    pub(crate) fn succeed(self, instruct: Option<&mut Option<Instruction>>) {
         match (self.caller, self.head, instruct) {
             (Caller::Whole(caller), Some(head), _) => {
                 let head = ResponseHead {
@@ -114,16 +113,17 @@ impl Pending {
                     version: head.version,
                     headers: head.headers,
                     url: head.url,
-                    about,
+                    of: self.outgoing.name.clone(),
+                    attempts: self.outgoing.attempts(),
                 };
                 let body = self.body;
                 let _ = caller.send(Ok(Response { head, body }));
             }
             (Caller::Stream(caller), _, Some(instruct)) => {
-                let _ = instruct.send(Instruction::Deliver(caller, about));
+                *instruct = Some(Instruction::Deliver(caller));
             }
             // The engine ends nothing well that had no answer.
-            (caller, _, _) => caller.fail(Error::closed().about(about)),
+            (caller, _, _) => caller.fail(Error::closed().about(self.outgoing.about())),
         }
     }
 

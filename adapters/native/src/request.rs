@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::address::{resolve, same_origin};
 use crate::client::Client;
+use crate::driver::RequestTicket;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::ids::fresh_uuid;
 use crate::pending::Caller;
@@ -70,16 +71,37 @@ impl Payload {
     }
 }
 
-/// A request as the driver keeps it.
-pub(crate) struct Outgoing {
+/// What a request has in common with its answer, which may be kept for longer than the request is.
+pub(crate) struct Name {
     pub(crate) method: Method,
     pub(crate) url: Url,
+    pub(crate) correlation_id: Option<HeaderValue>,
+}
+
+impl Name {
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_ref()?.to_str().ok()
+    }
+
+    /// Which request an error is about.
+    pub(crate) fn about(&self, attempts: u32) -> About {
+        About {
+            method: self.method.clone(),
+            url: Some(shown(&self.url)),
+            correlation_id: self.correlation_id().map(Arc::from),
+            attempts,
+        }
+    }
+}
+
+/// A request as the driver keeps it.
+pub(crate) struct Outgoing {
+    pub(crate) name: Arc<Name>,
     /// What the caller set; the client's own fields are added at each sending.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload,
     pub(crate) auth: bool,
     pub(crate) own_origin: bool,
-    pub(crate) correlation_id: Option<HeaderValue>,
     pub(crate) priority: Priority,
     pub(crate) scopes: Vec<String>,
     pub(crate) replay: Replay,
@@ -89,18 +111,19 @@ pub(crate) struct Outgoing {
     pub(crate) span: tracing::Span,
     /// How often it was sent.
     pub(crate) attempts: AtomicU32,
+    /// What the engine calls it.
+    pub(crate) ticket: RequestTicket,
 }
 
 impl Outgoing {
-    /// Which request an error or a response is about.
+    /// Which request an error is about.
     pub(crate) fn about(&self) -> About {
-        let id = self.correlation_id.as_ref().and_then(|id| id.to_str().ok());
-        About {
-            method: self.method.clone(),
-            url: Some(shown(&self.url)),
-            correlation_id: id.map(Arc::from),
-            attempts: self.attempts.load(Ordering::Relaxed),
-        }
+        self.name.about(self.attempts())
+    }
+
+    /// How often it was sent.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
     }
 }
 
@@ -391,13 +414,11 @@ impl Draft {
             priority = ?self.priority,
         );
         Ok(Outgoing {
-            method: self.method,
-            url: self.url,
+            name: Arc::new(Name { method: self.method, url: self.url, correlation_id }),
             headers: self.headers,
             body: self.body,
             auth,
             own_origin,
-            correlation_id,
             priority: self.priority,
             scopes,
             replay,
@@ -406,6 +427,7 @@ impl Draft {
             deadline: self.deadline,
             span,
             attempts: AtomicU32::new(0),
+            ticket: RequestTicket::new(),
         })
     }
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::error::{About, Error, ErrorKind, shown};
+use crate::request::Name;
 
 /// The field in which CXone names its own trace of a request.
 pub(crate) const TRACE_ID: &str = "x-trace-id";
@@ -30,8 +31,20 @@ pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    pub(crate) url: Url,
-    pub(crate) about: About,
+    /// Where the answer came from, if that is not where the request went.
+    pub(crate) url: Option<Box<Url>>,
+    pub(crate) of: Arc<Name>,
+    pub(crate) attempts: u32,
+}
+
+impl ResponseHead {
+    fn url(&self) -> &Url {
+        self.url.as_deref().unwrap_or(&self.of.url)
+    }
+
+    fn about(&self) -> About {
+        self.of.about(self.attempts)
+    }
 }
 
 macro_rules! head_accessors {
@@ -53,17 +66,17 @@ macro_rules! head_accessors {
 
         /// Where the answer came from, after redirects, query included.
         pub fn url(&self) -> &Url {
-            &self.head.url
+            self.head.url()
         }
 
         /// The id that each sending carried as `X-Correlation-ID`.
         pub fn correlation_id(&self) -> Option<&str> {
-            self.head.about.correlation_id.as_deref()
+            self.head.of.correlation_id()
         }
 
         /// How often the request was sent: 1 if nothing went wrong.
         pub fn attempts(&self) -> u32 {
-            self.head.about.attempts
+            self.head.attempts
         }
 
         /// The server's own id of this answer (`x-trace-id`): support asks for it.
@@ -123,7 +136,7 @@ impl Response {
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: String) -> Error {
-        Error::new(kind, message).about(self.head.about.clone()).answer(Some(Answer {
+        Error::new(kind, message).about(self.head.about()).answer(Some(Answer {
             status: self.head.status,
             headers: self.head.headers.clone(),
             body: self.body.clone(),
@@ -135,8 +148,8 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(&self.head.url).as_str())
-            .field("attempts", &self.head.about.attempts)
+            .field("url", &shown(self.head.url()).as_str())
+            .field("attempts", &self.head.attempts)
             .field("body", &format_args!("{} bytes", self.body.len()))
             .finish()
     }
@@ -174,7 +187,7 @@ impl Stream for StreamResponse {
                 let failure = cxone_core::Failure::Truncated;
                 let error = cxone_core::RequestError::Network { failure };
                 Error::from_engine(&error, ErrorKind::Network)
-                    .about(self.head.about.clone())
+                    .about(self.head.about())
                     .answer(Some(Answer {
                         status: self.head.status,
                         headers: self.head.headers.clone(),
@@ -190,8 +203,8 @@ impl fmt::Debug for StreamResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamResponse")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(&self.head.url).as_str())
-            .field("attempts", &self.head.about.attempts)
+            .field("url", &shown(self.head.url()).as_str())
+            .field("attempts", &self.head.attempts)
             .finish_non_exhaustive()
     }
 }

@@ -1,27 +1,27 @@
 //! One token fetch, and the tokens that the last two brought.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::oauth::{Refusal, TokenRefusal, read_token_answer};
 use cxone_core::{DRAIN_LIMIT, Failure, Generation, TokenFailure};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::sync::mpsc;
 
 use crate::attempt::classify;
-use crate::clock::Stamp;
-use crate::driver::{Command, Shared};
+use crate::driver::Command;
 use crate::error::Cause;
+use crate::hub::Hub;
 use crate::response::Answer;
-use crate::settings::Auth;
+use crate::settings::{Auth, Settings};
 
 /// What a token fetch tells the driver.
 pub(crate) struct Report {
-    pub(crate) result: Result<Grant, Box<Trouble>>,
-    pub(crate) at: Stamp,
+    /// Nothing, if it was dropped in the middle.
+    pub(crate) result: Option<Result<Grant, Box<Trouble>>>,
+    pub(crate) at: Instant,
 }
 
 /// A token, ready to be sent; its `Debug` shows nothing.
@@ -56,35 +56,38 @@ impl Tokens {
 }
 
 /// Fetches a token and reports it, or why there is none.
-pub(crate) async fn fetch(
-    shared: Arc<Shared>,
+pub(crate) fn fetch(
+    settings: Arc<Settings>,
     http: reqwest::Client,
     generation: Generation,
-    driver: mpsc::WeakUnboundedSender<Command>,
-) {
-    let mut guard = Guard { generation, driver, result: None };
-    guard.result = Some(match &shared.settings.auth {
-        Some(auth) => exchange(auth, &http, &shared.settings.user_agent).await,
-        None => Err(Box::from(TokenFailure::Unsendable)),
-    });
+    hub: Weak<Hub>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let guard = Guard { generation, hub, result: None };
+    async move {
+        // All of it, so that it is dropped with the task.
+        let mut guard = guard;
+        guard.result = Some(match &settings.auth {
+            Some(auth) => exchange(auth, &http, &settings.user_agent).await,
+            None => Err(Box::from(TokenFailure::Unsendable)),
+        });
+    }
 }
 
 /// Reports when it is dropped, so that a fetch that panics is reported too.
 struct Guard {
     generation: Generation,
-    driver: mpsc::WeakUnboundedSender<Command>,
+    hub: Weak<Hub>,
     result: Option<Result<Grant, Box<Trouble>>>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let result = self.result.take();
-        let report = Report {
-            result: result.unwrap_or_else(|| Err(Box::from(TokenFailure::Network))),
-            at: Stamp::now(),
-        };
-        if let Some(driver) = self.driver.upgrade() {
-            let _ = driver.send(Command::Token(self.generation, report));
+        let mut result = self.result.take();
+        if result.is_none() && std::thread::panicking() {
+            result = Some(Err(Box::from(TokenFailure::Network)));
+        }
+        if let Some(hub) = self.hub.upgrade() {
+            hub.send(Command::Token(self.generation, Report { result, at: Instant::now() }));
         }
     }
 }

@@ -1,0 +1,227 @@
+//! What all clones of a client share: the driver, and the way to it.
+//!
+//! No task owns the driver: whoever has something to tell it becomes it for that moment, so that
+//! a request costs no switch between tasks but those of its own attempt. (The idea is flat
+//! combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010.) Who finds it busy leaves the command in
+//! the inbox and goes on; who has been the driver looks into the inbox before it lets go, and once
+//! more after, so that nothing is left behind. Nobody ever waits for the driver, so nothing that
+//! runs inside of it (a waker, a subscriber, the drop of a body, of a task in a runtime that has
+//! ended) can lock itself out by telling it something.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use cxone_core::AttemptId;
+use tokio::runtime;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::attempt::{Head, Instruction};
+use crate::driver::{Command, Driver, Ticket};
+use crate::error::Error;
+use crate::home::{self, Home, Keeper};
+use crate::notice::{BACKLOG, Notice};
+use crate::settings::{Settings, Transport};
+
+/// So many commands of others are performed in a row; what is left is for the keeper, which lets
+/// other tasks have their turns.
+const COMMANDS_A_TURN: usize = 128;
+
+/// So often the inbox is looked into again, if others keep filling it.
+const TURNS: u32 = 4;
+
+pub(crate) struct Hub {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) notices: broadcast::Sender<Notice>,
+    // These three are locked in this order, and only the first while anything foreign runs.
+    driver: Mutex<Driver>,
+    link: Mutex<Link>,
+    inbox: Mutex<VecDeque<Command>>,
+}
+
+/// What a request must know before it is handed over.
+struct Link {
+    home: Option<Arc<Home>>,
+    transport: Transport,
+    closed: bool,
+}
+
+/// A word on what to do with a body.
+pub(crate) enum Word {
+    Now(Option<Instruction>),
+    Later(oneshot::Receiver<Instruction>),
+}
+
+impl Hub {
+    pub(crate) fn new(settings: Settings, transport: Transport) -> Hub {
+        Hub {
+            driver: Mutex::new(Driver::new(&settings)),
+            settings: Arc::new(settings),
+            notices: broadcast::Sender::new(BACKLOG),
+            link: Mutex::new(Link { home: None, transport, closed: false }),
+            inbox: Mutex::default(),
+        }
+    }
+
+    /// Performs a command, after those that came before it; or leaves it to whoever is at it.
+    pub(crate) fn send(self: &Arc<Self>, command: Command) {
+        if let Some(mut driver) = self.driver() {
+            if self.empty_inbox(&mut driver) {
+                self.perform(&mut driver, |driver| driver.step(self, command));
+            } else {
+                self.inbox().push_back(command);
+            }
+        } else {
+            self.inbox().push_back(command);
+        }
+        self.work();
+    }
+
+    /// Reports a head. The word on it is mostly there at once.
+    pub(crate) fn head(self: &Arc<Self>, attempt: Ticket<AttemptId>, head: Box<Head>) -> Word {
+        if let Some(mut driver) = self.driver()
+            && self.empty_inbox(&mut driver)
+        {
+            let word = self.perform(&mut driver, |driver| driver.head(self, attempt, head));
+            drop(driver);
+            self.work();
+            return Word::Now(word.flatten());
+        }
+        let (reply, word) = oneshot::channel();
+        self.inbox().push_back(Command::Head(attempt, head, reply));
+        self.work();
+        Word::Later(word)
+    }
+
+    /// Performs what is in the inbox, unless somebody is at it. After a turn the rest is left to
+    /// the keeper.
+    pub(crate) fn work(self: &Arc<Self>) {
+        let mut turns = 0;
+        while !self.inbox().is_empty() {
+            if turns >= TURNS
+                && let Some(home) = self.home()
+            {
+                return home.wake();
+            }
+            // Who has the driver looks into the inbox after having let go of it.
+            let Some(mut driver) = self.driver() else { return };
+            turns = if self.empty_inbox(&mut driver) { turns + 1 } else { TURNS };
+        }
+    }
+
+    /// Performs what is in the inbox; not all, if it is very much.
+    fn empty_inbox(self: &Arc<Self>, driver: &mut Driver) -> bool {
+        for _ in 0..COMMANDS_A_TURN {
+            let Some(command) = self.inbox().pop_front() else { return true };
+            self.perform(driver, |driver| driver.step(self, command));
+        }
+        self.inbox().is_empty()
+    }
+
+    /// A panic is not the caller's, who may have met it by chance: it ends as it would in a task
+    /// of its own.
+    fn perform<T>(&self, driver: &mut Driver, act: impl FnOnce(&mut Driver) -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(|| act(driver)));
+        if result.is_err() {
+            driver.restart(self);
+        }
+        result.ok()
+    }
+
+    /// The driver, unless somebody else has it.
+    fn driver(&self) -> Option<MutexGuard<'_, Driver>> {
+        match self.driver.try_lock() {
+            Ok(driver) => Some(driver),
+            Err(TryLockError::WouldBlock) => None,
+            // It was about to start anew.
+            Err(TryLockError::Poisoned(driver)) => {
+                self.driver.clear_poison();
+                let mut driver = driver.into_inner();
+                driver.restart(self);
+                Some(driver)
+            }
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, VecDeque<Command>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The runtime in which attempts run.
+impl Hub {
+    /// Sees to it that attempts have a runtime: the present one, or the caller's from now on. It
+    /// is named if it is not the caller's.
+    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Option<Arc<Home>>, Error> {
+        let here = runtime::Handle::try_current()
+            .map_err(|_| Error::request("it must be sent from within a tokio runtime"))?;
+        let Some(home) = self.find_home(&here)? else { return Ok(None) };
+        // Few callers need this: it is kept out of the rest.
+        Box::pin(async move {
+            if home.answers().await {
+                return Ok(Some(home));
+            }
+            self.give_up(&home);
+            self.find_home(&here)
+        })
+        .await
+    }
+
+    fn find_home(self: &Arc<Self>, here: &runtime::Handle) -> Result<Option<Arc<Home>>, Error> {
+        let mut link = self.link();
+        if link.closed {
+            return Err(Error::closed());
+        }
+        if let Some(home) = &link.home {
+            return Ok((home.runtime.id() != here.id()).then(|| home.clone()));
+        }
+        let home = Arc::new(Home::new(here.clone(), link.transport.clone()));
+        link.home = Some(home.clone());
+        self.inbox().push_back(Command::Move(home.clone()));
+        drop(link);
+        here.spawn(home::keep(Keeper { hub: Arc::downgrade(self), home }));
+        self.work();
+        Ok(None)
+    }
+
+    /// A runtime that nobody runs: it is kept, and so would its connections be.
+    fn give_up(self: &Arc<Self>, home: &Arc<Home>) {
+        if self.leave(home)
+            && let Ok(transport) = (self.settings.connect)()
+        {
+            let old = mem::replace(&mut self.link().transport, transport);
+            drop(old);
+        }
+        self.send(Command::Lost(home.clone()));
+    }
+
+    /// That runtime is left, if it is still the one.
+    pub(crate) fn leave(&self, home: &Arc<Home>) -> bool {
+        let mut link = self.link();
+        let left = link.home.take_if(|current| Arc::ptr_eq(current, home));
+        drop(link);
+        left.is_some()
+    }
+
+    /// Waits for what the driver will say; `None` if its runtime is lost before that.
+    pub(crate) async fn hear<T>(&self, said: oneshot::Receiver<T>) -> Option<T> {
+        match self.home() {
+            Some(home) => home.hear(said).await,
+            None => said.await.ok(),
+        }
+    }
+
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
+        self.link().home.clone()
+    }
+
+    /// Nothing is accepted any more.
+    pub(crate) fn close(&self) {
+        self.link().closed = true;
+    }
+}
