@@ -269,7 +269,8 @@ abstract class HttpTask extends Task {
       this.#sent = true;
     }
     try {
-      return this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending));
+      // A transport of somebody else's may give what is no promise.
+      return Promise.resolve(this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending)));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -393,6 +393,13 @@ test('T21 an injected fetch, or transport, that gives nonsense harms nobody else
     for (const ask of [() => bad.get('/x'), () => bad.fetch('/x'), () => bad.get('/x')]) assert.ok((await rejection(ask())) instanceof Error);
     assert.equal(bad.stats().inFlight, 0);
   }
+  // What is no promise.
+  const thrower = { then() { throw new Error('no then'); } };
+  for (const answer of [undefined, {}, thrower]) {
+    const bad = anonymous(t, mock.url, { transport: { send: () => answer }, maxAttempts: 2, concurrency: 1 });
+    for (const ask of [() => bad.get('/x'), () => bad.fetch('/x')]) assert.equal((await rejection(ask())).code, 'NETWORK');
+    assert.equal(bad.stats().inFlight, 0);
+  }
   assert.equal((await cx.get(ECHO)).status, 200);
 });
 
