@@ -351,9 +351,10 @@ export class WholeTask extends HttpTask {
       if (this.#type === 'json') data = dataOf(response, body, true);
       else if (this.#type === 'arraybuffer') data = toBuffer(body as Uint8Array);
       else if (this.#type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
-    } catch (cause) {
+    } catch {
+      // Its reason quotes the body, which may be nobody's business.
       const statusText = this.wire.statusText(response.status);
-      const details = { ...this.about(), status: response.status, statusText, headers, data: body, cause };
+      const details = { ...this.about(), status: response.status, statusText, headers, data: body };
       this.reject(new DecodeError('Invalid Answer: its body says that it is JSON, and is not', details));
       return;
     }

@@ -266,7 +266,6 @@ test('X28 a body that is not the JSON that it says it is', async (t) => {
   const cx = client(t, mock);
   const error = await rejection(cx.get(ECHO));
   assert.deepEqual([error.code, error.name, error.status, error.statusText, error.data], ['DECODE', 'DecodeError', 200, 'OK', '{"a":']);
-  assert.ok(error.cause instanceof SyntaxError);
   assert.match(error.correlationId, UUID);
   // An error's body is kept as it is.
   await mock.faults({ status: 400, body: '{"a":' });
