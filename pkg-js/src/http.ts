@@ -224,10 +224,12 @@ abstract class HttpTask extends Task {
   protected handOver(): Response {
     const { response, ending } = this.#flight!;
     const made = response!.response();
-    // Nothing of what outlives the request may hold on to the answer.
-    if (this.#watch) {
+    if (this.#watch && made.body) {
+      // Nothing of what outlives the request may hold on to the body, which may outlive the answer.
       this.#watch.abort = aborting(ending);
-      unread.register(made, this.#watch);
+      unread.register(made.body, this.#watch);
+    } else {
+      this.#watch?.end();
     }
     return made;
   }
@@ -408,7 +410,7 @@ export class FetchTask extends HttpTask {
   }
 }
 
-/** Watches of signals, to be ended when the answers that they are for are gone. */
+/** Watches of signals, to be ended when the bodies that they are for are gone. */
 const unread = new FinalizationRegistry<Watch>((watch) => watch.end());
 
 function aborting(controller: AbortController): (reason: unknown) => void {
