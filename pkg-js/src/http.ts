@@ -251,7 +251,7 @@ abstract class HttpTask extends Task {
       details.data = dataOf(response, body);
     }
     if (this.#cause !== undefined) details.cause = this.#cause;
-    this.reject(new Class(failed.message.replace('max_body', '`maxBody`'), details));
+    this.reject(new Class(failed.message.replace('max_body', '`maxBody`').replace('attempt_timeout', '`timeout`'), details));
   }
 
   /** Which request an error is about. */

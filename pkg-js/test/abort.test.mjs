@@ -221,7 +221,8 @@ test('X27 the same after a timeout', async (t) => {
   await sleep(30);
   assert.equal(calls.length, 1);
   calls[0].answer();
-  assert.equal((await first).code, 'TIMEOUT');
+  const { code, message } = await first;
+  assert.deepEqual([code, message], ['TIMEOUT', 'Timeout: no complete answer within `timeout`']);
   await until('the next is out', () => calls.length === 2);
   calls[1].answer();
   await second;
