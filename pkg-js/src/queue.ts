@@ -3,7 +3,7 @@
 import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
 import { object, type EngineSettings } from './settings.js';
-import { Signals, type Watch } from './signals.js';
+import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
 /** The settings of a queue. */
@@ -52,7 +52,7 @@ export class PriorityRequestQueue {
     return new Promise((resolve, reject) => {
       const { requestFn, signal } = entry;
       if (typeof requestFn !== 'function') throw new TypeError('requestFn: give a function');
-      signal?.throwIfAborted();
+      checkSignal(signal);
       const jobs = this.#jobs;
       const job = new Job(jobs, requestFn, resolve as (value: unknown) => void, reject);
       const scope = entry.scope === undefined ? undefined : scopesOf(entry.scope);

@@ -233,6 +233,10 @@ test('X28 requests that cannot be made are told at once, and nothing is sent', a
     [{ url: ECHO, correlationId: 'a\nb' }, 'correlationId'],
     [{ url: ECHO, correlationId: '\u20ac' }, 'correlationId'],
     [{ url: ECHO, responseType: 'xml' }, 'responseType'],
+    [{ url: ECHO, params: 'a=1' }, 'params'],
+    [{ url: ECHO, params: { filter: { from: 1 } } }, 'params'],
+    [{ url: ECHO, params: { at: [new Date(NaN)] } }, 'params'],
+    [{ url: ECHO, signal: new AbortController() }, 'signal'],
   ]) {
     const error = await rejection(cx.request(config));
     assert.deepEqual([error.code, error.field], ['CONFIG', field], `${inspect(config)}: ${error}`);
