@@ -58,18 +58,26 @@ const CODES: Record<string, string> = {
 export function cxoneAdapter(client: CxoneClient, axios: AxiosModule): AxiosAdapter {
   return async (config) => {
     const { signal, release } = signalOf(config, axios);
+    let body: unknown;
     try {
       const response = await send(client, axios, config, signal);
       const { validateStatus } = config;
-      if (!response.status || !validateStatus || validateStatus(response.status)) return response;
+      if (!response.status || !validateStatus || validateStatus(response.status)) {
+        body = response.data;
+        return response;
+      }
       const message = `Request failed with status code ${response.status}`;
       const code = response.status >= 500 ? 'ERR_BAD_RESPONSE' : 'ERR_BAD_REQUEST';
       throw new axios.AxiosError(message, code, config, null, response);
     } finally {
-      release();
+      // What is still to be read can still be cancelled, for as long as there is somebody to read it.
+      if (body instanceof ReadableStream) unread.register(body, release);
+      else release();
     }
   };
 }
+
+const unread = new FinalizationRegistry<() => void>((release) => release());
 
 async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxiosRequestConfig, signal: AbortSignal): Promise<AxiosResponse> {
   const { method = 'get', timeout, responseType, cxone = {} } = config;
@@ -111,7 +119,7 @@ async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxi
       ...(timeout ? { timeout } : {}),
     });
     return {
-      data: answer.data ?? '',
+      data: responseType === 'arraybuffer' && typeof Buffer === 'function' ? Buffer.from(answer.data) : (answer.data ?? ''),
       status: answer.status,
       statusText: answer.statusText,
       headers: axios.AxiosHeaders.from(Object.fromEntries(answer.headers)),

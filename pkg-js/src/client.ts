@@ -10,7 +10,7 @@ import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
-import { Signals } from './signals.js';
+import { checkSignal, Signals } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
 import { Tokens } from './token.js';
 import { fetchTransport, type Payload, type Transport } from './transport.js';
@@ -272,7 +272,7 @@ export class CxoneClient extends EventTarget {
   }
 
   #accept(task: WholeTask | FetchTask, signal: AbortSignal | null | undefined): void {
-    signal?.throwIfAborted();
+    checkSignal(signal);
     this.#host.submit(task, task.outgoing.priority, task.outgoing.scopes, task.outgoing.flags, task.outgoing.timeout, task.outgoing.deadline);
     if (signal) task.watched = this.#signals.watch(signal, (reason) => task.aborted(reason));
   }

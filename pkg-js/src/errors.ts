@@ -61,6 +61,7 @@ export abstract class CxoneError extends Error {
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    hideBytes(details.cause);
     const { cause: _, headers, data, ...shown } = details;
     this.attempts = 0;
     for (const [name, value] of Object.entries(shown)) {
@@ -70,6 +71,14 @@ export abstract class CxoneError extends Error {
     if (traceId) Object.assign(this, { traceId });
     Object.defineProperty(this, 'headers', { value: headers, enumerable: false });
     Object.defineProperty(this, 'data', { value: data, enumerable: false });
+  }
+}
+
+/** undici shows the bytes that it could not parse, which may hold a body, a cookie or a token. */
+function hideBytes(error: unknown): void {
+  for (let depth = 0; depth < 8 && error instanceof Error; depth++) {
+    if (error.name === 'HTTPParserError' && 'data' in error) Object.defineProperty(error, 'data', { enumerable: false });
+    error = error.cause;
   }
 }
 

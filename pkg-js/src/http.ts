@@ -224,10 +224,12 @@ abstract class HttpTask extends Task {
   protected handOver(): Response {
     const { response, ending } = this.#flight!;
     const made = response!.response();
-    // Nothing of what outlives the request may hold on to the answer.
-    if (this.#watch) {
+    if (this.#watch && made.body) {
+      // Nothing of what outlives the request may hold on to the body, which may outlive the answer.
       this.#watch.abort = aborting(ending);
-      unread.register(made, this.#watch);
+      unread.register(made.body, this.#watch);
+    } else {
+      this.#watch?.end();
     }
     return made;
   }
@@ -249,7 +251,7 @@ abstract class HttpTask extends Task {
       details.data = dataOf(response, body);
     }
     if (this.#cause !== undefined) details.cause = this.#cause;
-    this.reject(new Class(failed.message.replace('max_body', '`maxBody`'), details));
+    this.reject(new Class(failed.message.replace('max_body', '`maxBody`').replace('attempt_timeout', '`timeout`'), details));
   }
 
   /** Which request an error is about. */
@@ -269,7 +271,8 @@ abstract class HttpTask extends Task {
       this.#sent = true;
     }
     try {
-      return this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending));
+      // A transport of somebody else's may give what is no promise.
+      return Promise.resolve(this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending)));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -350,9 +353,10 @@ export class WholeTask extends HttpTask {
       if (this.#type === 'json') data = dataOf(response, body, true);
       else if (this.#type === 'arraybuffer') data = toBuffer(body as Uint8Array);
       else if (this.#type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
-    } catch (cause) {
+    } catch {
+      // Its reason quotes the body, which may be nobody's business.
       const statusText = this.wire.statusText(response.status);
-      const details = { ...this.about(), status: response.status, statusText, headers, data: body, cause };
+      const details = { ...this.about(), status: response.status, statusText, headers, data: body };
       this.reject(new DecodeError('Invalid Answer: its body says that it is JSON, and is not', details));
       return;
     }
@@ -406,7 +410,7 @@ export class FetchTask extends HttpTask {
   }
 }
 
-/** Watches of signals, to be ended when the answers that they are for are gone. */
+/** Watches of signals, to be ended when the bodies that they are for are gone. */
 const unread = new FinalizationRegistry<Watch>((watch) => watch.end());
 
 function aborting(controller: AbortController): (reason: unknown) => void {

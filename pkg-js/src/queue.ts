@@ -3,7 +3,7 @@
 import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
 import { object, type EngineSettings } from './settings.js';
-import { Signals, type Watch } from './signals.js';
+import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
 /** The settings of a queue. */
@@ -52,7 +52,7 @@ export class PriorityRequestQueue {
     return new Promise((resolve, reject) => {
       const { requestFn, signal } = entry;
       if (typeof requestFn !== 'function') throw new TypeError('requestFn: give a function');
-      signal?.throwIfAborted();
+      checkSignal(signal);
       const jobs = this.#jobs;
       const job = new Job(jobs, requestFn, resolve as (value: unknown) => void, reject);
       const scope = entry.scope === undefined ? undefined : scopesOf(entry.scope);
@@ -161,14 +161,17 @@ class Job extends Task {
 
   send(number: number): void {
     let result;
+    let later;
     try {
       result = this.#run();
+      // Whatever a `then` does, throwing and settling twice included, is what it is to `await`.
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') later = Promise.resolve(result);
     } catch (error) {
       this.#settled(number, false, error);
       return;
     }
-    if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
-      (result as PromiseLike<unknown>).then(
+    if (later) {
+      later.then(
         (value) => this.#settled(number, true, value),
         (error: unknown) => this.#settled(number, false, error),
       );
@@ -232,7 +235,13 @@ class Job extends Task {
       this.#jobs.host.settled(this, number, 200, undefined);
       return;
     }
-    const { status, headers } = answerIn(outcome, this.#jobs.headers);
+    let status = 200;
+    let headers;
+    try {
+      ({ status, headers } = answerIn(outcome, this.#jobs.headers));
+    } catch {
+      // What cannot be read is no answer.
+    }
     if (status < 400) this.#jobs.host.settled(this, number, 200, headers);
     else this.#jobs.host.head(this, number, status, headers, false);
   }

@@ -204,7 +204,8 @@ export function shown(url: URL): string {
 
 /** Adds parameters to a query. */
 export function appendParams(url: URL, params: Params | undefined): void {
-  if (params === undefined) return;
+  if (params === undefined || params === null) return;
+  if (typeof params !== 'object') throw new ConfigError('params', 'give an object, or URLSearchParams');
   if (params instanceof URLSearchParams) {
     for (const [name, value] of params) url.searchParams.append(name, value);
     return;
@@ -212,7 +213,9 @@ export function appendParams(url: URL, params: Params | undefined): void {
   for (const [name, values] of Object.entries(params)) {
     for (const value of Array.isArray(values) ? values : [values]) {
       if (value === undefined || value === null) continue;
-      url.searchParams.append(name, value instanceof Date ? value.toISOString() : String(value));
+      const text = value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : String(value);
+      if (typeof value === 'object' && /^(\[object |Invalid Date$)/.test(text)) throw new ConfigError('params', `\`${name}\` cannot be sent as a text`);
+      url.searchParams.append(name, text);
     }
   }
 }

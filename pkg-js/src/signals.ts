@@ -1,5 +1,7 @@
 /** Abort signals: one listener for each distinct signal, however many requests wait for it. */
 
+import { ConfigError } from './errors.js';
+
 type Abort = (reason: unknown) => void;
 
 /** What waits for a signal. */
@@ -17,6 +19,13 @@ export class Watch {
   end(): void {
     this.#end(this);
   }
+}
+
+/** Throws what a signal that has fired has as its reason, and for what is no signal. */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal === undefined || signal === null) return;
+  if (typeof signal.addEventListener !== 'function') throw new ConfigError('signal', 'give an AbortSignal, like `controller.signal`');
+  if (signal.aborted) throw signal.reason;
 }
 
 export class Signals {

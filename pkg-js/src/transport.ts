@@ -3,7 +3,7 @@
 import type { ResponseBody } from './runtime.js';
 
 /** A body that can be sent. */
-export type Payload = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | FormData | URLSearchParams | ReadableStream | AsyncIterable<Uint8Array>;
+export type Payload = string | ArrayBuffer | ArrayBufferView | Blob | FormData | URLSearchParams | ReadableStream | AsyncIterable<Uint8Array>;
 
 /** One sending. */
 export interface TransportRequest {

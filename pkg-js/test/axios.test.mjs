@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import axios, { AxiosError, AxiosHeaders, CanceledError } from 'axios';
 import { cxoneAdapter } from 'cxone-client/axios';
-import { anonymous, client, ECHO, nobody, rejection, startMock, until } from './helper.mjs';
+import { anonymous, client, ECHO, nobody, rejection, serve, startMock, until } from './helper.mjs';
 
 function api(cx, options = {}) {
   return axios.create({ adapter: cxoneAdapter(cx, axios), ...options });
@@ -99,7 +99,8 @@ test('T21 responseType and transformResponse', async (t) => {
   // As in axios: what is JSON is parsed unless it is told not to.
   assert.equal(typeof (await http.get(ECHO, { responseType: 'text', transitional: { forcedJSONParsing: false } })).data, 'string');
   const bytes = (await http.get('/api/v2.0/bytes?n=10', { responseType: 'arraybuffer' })).data;
-  assert.deepEqual([...new Uint8Array(bytes)], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.ok(Buffer.isBuffer(bytes), 'as axios gives it in Node.js');
+  assert.deepEqual([...bytes], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.equal((await http.get('/api/v2.0/bytes?n=10', { responseType: 'blob' })).data.size, 10);
   const stream = (await http.get('/api/v2.0/bytes?n=100', { responseType: 'stream' })).data;
   let size = 0;
@@ -176,4 +177,20 @@ test('X27 signal and cancelToken, before, during and in the queue', async (t) =>
     }
   }
   assert.equal((await http.get(ECHO)).status, 200);
+});
+
+test('X27 signal and cancelToken end a stream that is being read', async (t) => {
+  const { url } = await serve(t, (_, response) => response.write('begin'));
+  const http = api(anonymous(t, url));
+  for (const how of ['signal', 'cancelToken']) {
+    const controller = new AbortController();
+    const source = axios.CancelToken.source();
+    const { data } = await http.get('/x', { responseType: 'stream', ...(how === 'signal' ? { signal: controller.signal } : { cancelToken: source.token }) });
+    const reader = data.getReader();
+    assert.equal(new TextDecoder().decode((await reader.read()).value), 'begin');
+    const rest = rejection(reader.read());
+    controller.abort();
+    source.cancel();
+    assert.ok(axios.isCancel(await rest), how);
+  }
 });

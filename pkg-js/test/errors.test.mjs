@@ -233,6 +233,10 @@ test('X28 requests that cannot be made are told at once, and nothing is sent', a
     [{ url: ECHO, correlationId: 'a\nb' }, 'correlationId'],
     [{ url: ECHO, correlationId: '\u20ac' }, 'correlationId'],
     [{ url: ECHO, responseType: 'xml' }, 'responseType'],
+    [{ url: ECHO, params: 'a=1' }, 'params'],
+    [{ url: ECHO, params: { filter: { from: 1 } } }, 'params'],
+    [{ url: ECHO, params: { at: [new Date(NaN)] } }, 'params'],
+    [{ url: ECHO, signal: new AbortController() }, 'signal'],
   ]) {
     const error = await rejection(cx.request(config));
     assert.deepEqual([error.code, error.field], ['CONFIG', field], `${inspect(config)}: ${error}`);
@@ -241,6 +245,20 @@ test('X28 requests that cannot be made are told at once, and nothing is sent', a
   assert.equal((await mock.stats()).requests, 0);
   assert.equal((await cx.get(ECHO, { timeout: Infinity, deadline: Infinity })).status, 200);
   assert.equal((await rejection(cx.get(ECHO, { deadline: 0 }))).code, 'TIMEOUT');
+});
+
+test('X28 printing an error shows no body, whatever its cause has seen of it', async (t) => {
+  const json = await serve(t, (_, response) => response.setHeader('content-type', 'application/json').end('hunter2!'));
+  const parsing = await serve(t, (request) => request.socket.end('HTTP/1.1 200 OK\r\nno header hunter2\r\n\r\n{"access_token":"hunter2"}'));
+  for (const [code, { url }, options, config] of [
+    ['DECODE', json, {}, {}],
+    ['NETWORK', parsing, { maxAttempts: 1 }, {}],
+    ['TIMEOUT', parsing, CREDENTIALS, { deadline: 100 }],
+  ]) {
+    const error = await rejection(anonymous(t, url, options).get(ECHO, config));
+    assert.doesNotMatch(`${inspect(error, { depth: 9 })} ${JSON.stringify(error)}`, /hunter2/);
+    assert.ok([code, 'TOKEN'].includes(error.code), `${error}`);
+  }
 });
 
 test('X32 importing does nothing, and making a client sends nothing', async (t) => {

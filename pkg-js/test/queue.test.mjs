@@ -255,6 +255,44 @@ test('X15 scopes of functions', async () => {
   assert.equal(most, 1);
 });
 
+test('T27 whatever a function gives harms nobody else', async () => {
+  const boom = new Error('boom');
+  const bad = () => {
+    throw boom;
+  };
+  const other = new PriorityRequestQueue(1);
+  for (const retry of [false, true]) {
+    const queue = new PriorityRequestQueue({ concurrency: 1, retry });
+    for (const thenable of [{ get then() { return bad(); } }, { then: bad }, { then: (_, reject) => reject(boom) }]) {
+      assert.equal(await rejection(queue.add({ requestFn: () => thenable })), boom);
+    }
+    // As with `await`: the first word counts.
+    const twice = (resolve, reject) => {
+      resolve({ then: (resolve) => resolve(1) });
+      reject(boom);
+      bad();
+    };
+    assert.equal(await queue.add({ requestFn: () => ({ then: twice }) }), 1);
+    // What only looks like an answer.
+    for (const odd of [{ get status() { return bad(); } }, { status: 429, headers: { get: bad } }, { headers: { 'retry-after': Object.create(null) } }]) {
+      assert.equal(await queue.add({ requestFn: () => odd }), odd);
+      assert.equal(await queue.add({ requestFn: async () => odd }), odd);
+      const error = Object.assign(new Error(), { response: odd });
+      assert.equal(await rejection(queue.add({ requestFn: async () => { throw error; } })), error);
+    }
+    await queue.onIdle();
+    assert.deepEqual([queue.size, queue.pending], [0, 0]);
+  }
+  assert.equal(await other.add({ requestFn: () => 2 }), 2);
+});
+
+test('X27 what is no signal is told', async () => {
+  const queue = new PriorityRequestQueue(1);
+  const error = await rejection(queue.add({ requestFn: () => 1, signal: new AbortController() }));
+  assert.deepEqual([error.code, error.field], ['CONFIG', 'signal']);
+  await queue.onIdle();
+});
+
 test('X25 a hundred thousand functions run once each', async () => {
   const queue = new PriorityRequestQueue(8);
   let runs = 0;
