@@ -1,6 +1,6 @@
 /** Reading bodies, never more of them than is wanted. */
 
-import type { TransportResponse } from './transport.js';
+import type { Ending, TransportResponse } from './transport.js';
 
 /** How many bytes of a body that nobody wants are read at most, so that its connection is used again. */
 const DRAIN_LIMIT = 64 * 1024;
@@ -9,7 +9,7 @@ const DRAIN_LIMIT = 64 * 1024;
 export class TooLarge extends Error {}
 
 /** All of a body, as text or bytes; throws {@link TooLarge} beyond `max` bytes. */
-export async function readBody(response: TransportResponse, max: number, binary: boolean): Promise<string | Uint8Array> {
+export async function readBody(response: TransportResponse, max: number, binary: boolean, ending?: Ending): Promise<string | Uint8Array> {
   const announced = length(response);
   if (announced !== undefined && announced > max) {
     await cancel(response);
@@ -19,16 +19,16 @@ export async function readBody(response: TransportResponse, max: number, binary:
   if (announced !== undefined && !response.header('content-encoding')) {
     return binary ? response.bytes() : response.text();
   }
-  const bytes = await readUpTo(response, max);
+  const bytes = await readUpTo(response, max, [], ending);
   if (!bytes) throw new TooLarge();
   return binary ? bytes : new TextDecoder().decode(bytes);
 }
 
 /** What fits of a body that nobody wants. How that ends matters to nobody. */
-export async function drainBody(response: TransportResponse): Promise<Uint8Array> {
+export async function drainBody(response: TransportResponse, ending: Ending): Promise<Uint8Array> {
   const kept: Uint8Array[] = [];
   try {
-    await readUpTo(response, DRAIN_LIMIT, kept);
+    await readUpTo(response, DRAIN_LIMIT, kept, ending);
   } catch {
     // What was read is kept.
   }
@@ -41,9 +41,11 @@ export async function cancel(response: TransportResponse): Promise<void> {
 }
 
 /** All chunks of a body if they are no more than `max` bytes; those that are go into `kept`. */
-async function readUpTo(response: TransportResponse, max: number, kept: Uint8Array[] = []): Promise<Uint8Array | undefined> {
+async function readUpTo(response: TransportResponse, max: number, kept: Uint8Array[], ending: Ending | undefined): Promise<Uint8Array | undefined> {
   const reader = response.stream()?.getReader();
   if (!reader) return new Uint8Array();
+  // A body that does not know the signal, as of a `fetch` of the caller's own, is ended all the same.
+  ending?.addEventListener('abort', () => void reader.cancel().catch(() => {}));
   let size = 0;
   for (;;) {
     const { done, value } = await reader.read();

@@ -5,7 +5,8 @@
 
 import { ClosedError, ConfigError, ENGINE_ERRORS, QueueFullError } from './errors.js';
 import type { WasmEngine } from './generated/glue.js';
-import { priorityOf, scopesOf, type Priority } from './request.js';
+import { headersOf, priorityOf, scopesOf, type Priority } from './request.js';
+import type { HeaderFields } from './runtime.js';
 import { AUTH, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
 import { encodeSettings, milliseconds, settingError, type EngineSettings } from './settings.js';
 import { instance, type Instance } from './wasm.js';
@@ -91,9 +92,8 @@ export class Engine {
   }
 
   /** The head of an answer arrived. */
-  head(request: number, attempt: number, status: number, headers: Record<string, string> = {}, redirect = false): void {
-    const lines = Object.entries(headers).flat().join('\n');
-    this.#engine.head(...named(request), attempt, status, lines || undefined, redirect, this.now, this.epoch + this.now);
+  head(request: number, attempt: number, status: number, headers: HeaderFields = {}, redirect = false): void {
+    this.#engine.head(...named(request), attempt, status, linesOf(headers), redirect, this.now, this.epoch + this.now);
   }
 
   /** The attempt is over: its body was read, or drained. */
@@ -103,24 +103,22 @@ export class Engine {
 
   /** The attempt is over without a complete answer. */
   failed(request: number, attempt: number, failure: EngineFailure): void {
-    this.#engine.failed(...named(request), attempt, FAILURES.indexOf(failure), this.now);
+    this.#engine.failed(...named(request), attempt, indexOf(FAILURES, failure), this.now);
   }
 
-  /** A token was fetched. */
+  /** A token was fetched, which is good for `lifetime` milliseconds; by default for an hour. */
   token(token: number, lifetime?: number): void {
     this.#engine.token(token, lifetime, this.now);
   }
 
   /** A token fetch failed. */
-  tokenFailed(token: number, failure: (typeof TOKEN_FAILURES)[number], status = 0, headers: Record<string, string> = {}): void {
-    const lines = Object.entries(headers).flat().join('\n');
-    const number = TOKEN_FAILURES.indexOf(failure);
-    this.#engine.token_failed(token, number, status, lines || undefined, this.now, this.epoch + this.now);
+  tokenFailed(token: number, failure: (typeof TOKEN_FAILURES)[number], status = 0, headers: HeaderFields = {}): void {
+    this.#engine.token_failed(token, indexOf(TOKEN_FAILURES, failure), status, linesOf(headers), this.now, this.epoch + this.now);
   }
 
   /** Time has passed: `ms`, or up to the moment that {@link next} names. */
   advance(ms = (this.next?.at ?? this.now) - this.now): void {
-    this.now += ms;
+    this.now += milliseconds('ms', ms);
     this.#engine.timeout(this.now);
   }
 
@@ -196,6 +194,16 @@ export class Engine {
       }
     }
   }
+}
+
+function indexOf<T extends string>(choices: readonly T[], choice: T): number {
+  const index = choices.indexOf(choice);
+  if (index < 0) throw new ConfigError('failure', `choose ${choices.map((it) => `'${it}'`).join(' or ')}`);
+  return index;
+}
+
+function linesOf(headers: HeaderFields): string | undefined {
+  return Object.entries(headersOf(headers)).flat().join('\n') || undefined;
 }
 
 function named(request: number): [slot: number, generation: number] {

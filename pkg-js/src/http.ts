@@ -189,11 +189,12 @@ abstract class HttpTask extends Task {
     const reading =
       verdict === Verdict.Read
         ? // The length that a HEAD is told is that of a body which does not come.
-          readBody(flight.response, this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody, this.isBinary(flight.response.status))
-        : drainBody(flight.response);
+          readBody(flight.response, this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody, this.isBinary(flight.response.status), flight.ending)
+        : drainBody(flight.response, flight.ending);
     reading.then(
       (body) => {
         answer.body = body;
+        if (flight.ending.aborted) return this.#broke(flight, Failure.Aborted, undefined);
         this.#flight = undefined;
         this.wire.host.done(this, number);
       },

@@ -228,6 +228,22 @@ test('X27 the same after a timeout', async (t) => {
   await second;
 });
 
+test('X27 T28 a body that does not know the signal is ended all the same', async (t) => {
+  const ended = [];
+  const deaf = (status) => new Response(new ReadableStream({ cancel: () => void ended.push(status) }), { status });
+  const answers = [deaf(200), deaf(429), deaf(200), new Response('{}')];
+  const cx = anonymous(t, 'https://h.example', { fetch: async () => answers.shift(), concurrency: 1 });
+  const controller = new AbortController();
+  // A timeout, and a throttle whose body is not waited for; then the caller's own signal.
+  const first = rejection(cx.get('/first', { timeout: 1500, signal: controller.signal }));
+  await until('the third is out', () => answers.length === 1);
+  controller.abort('enough');
+  assert.equal(await first, 'enough');
+  assert.equal((await cx.get('/second')).status, 200);
+  assert.deepEqual(ended, [200, 429, 200]);
+  await cx.close();
+});
+
 test('X27 a signal may fire while its request is accepted', async (t) => {
   const controller = new AbortController();
   const { calls, fetch } = stubborn();

@@ -118,3 +118,16 @@ test('X28 bad settings and scopes are told', () => {
   assert.throws(() => new Engine().submit({ replay: 'sometimes' }), { code: 'CONFIG', field: 'replay' });
   assert.throws(() => new Engine().submit({ deadline: '5' }), { code: 'CONFIG', field: 'deadline' });
 });
+
+test('what cannot be meant is told', () => {
+  const engine = new Engine({ seed: 1 });
+  const request = engine.submit();
+  engine.outputs();
+  for (const wrong of [() => engine.failed(request, 1, 'timeout'), () => engine.tokenFailed(1, 'gone'), () => engine.advance(-1), () => engine.advance(NaN)]) {
+    assert.throws(wrong, { code: 'CONFIG' });
+  }
+  assert.equal(engine.now, 0);
+  // Headers as `fetch` has them.
+  engine.head(request, 1, 429, new Headers({ 'Retry-After': '20' }));
+  assert.ok(engine.outputs().find((it) => it.type === 'notice').ms >= 20_000);
+});
