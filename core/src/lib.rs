@@ -134,12 +134,14 @@ pub use backoff::{Backoff, Chance, StatedJitter};
 pub use config::{Config, DEFAULT_SCOPE, DRAIN_LIMIT, DRAIN_TIMEOUT, MAX_SCOPES, ScopeConfig};
 pub use credentials::{ClientAuth, ClientCredentials};
 pub use engine::{Engine, ScopeStats, Stats};
+pub use pacer::{Belief, Limit as KnownLimit, Pacing};
 pub use error::{ConfigError, RequestError, SubmitError, TokenFailure};
 pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
+pub use pacer::{Belief, Limit as KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
 pub use signals::{SIGNAL_HEADERS, Signals};
