@@ -1,0 +1,113 @@
+//! Runs the suite and prints a table: medians over the seeds, and the worst seed beside.
+//!
+//! ```text
+//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,off] [--trace SEED]
+//! ```
+//!
+//! With `--trace` nothing but the events of the chosen scenarios with that seed are printed.
+
+use std::time::Duration;
+
+use cxone_sim::{Event, Policy, Report, Scenario, suite};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut seeds = 20;
+    let mut only: Vec<String> = Vec::new();
+    let mut policies = vec![Policy::Learned];
+    let mut trace = None;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let value = args.next().ok_or(format!("{arg} wants a value"))?;
+        match arg.as_str() {
+            "--seeds" => seeds = value.parse()?,
+            "--only" => only = value.split(',').map(str::to_owned).collect(),
+            "--policy" => policies = value.split(',').map(policy).collect::<Result<_, _>>()?,
+            "--trace" => trace = Some(value.parse()?),
+            _ => return Err(format!("{arg}: --seeds, --only, --policy or --trace").into()),
+        }
+    }
+    let chosen = |scenario: &Scenario| only.is_empty() || only.iter().any(|n| n == scenario.name);
+    if trace.is_none() {
+        println!(
+            "{:<17} {:<8} {:>5} {:>7} {:>7} {:>5} {:>5} {:>6} {:>9} {:>9} {:>7} {:>7}",
+            "scenario",
+            "policy",
+            "N",
+            "ratio",
+            "429s",
+            "lost",
+            "early",
+            "flying",
+            "high p99",
+            "rise used",
+            "worst",
+            "429s"
+        );
+    }
+    for scenario in suite().into_iter().filter(chosen) {
+        for &policy in &policies {
+            match trace {
+                Some(seed) => show(&scenario, policy, seed)?,
+                None => row(&scenario, policy, seeds)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    let found = Policy::ALL.into_iter().find(|policy| policy.name() == name);
+    found.ok_or(format!("{name} is no policy"))
+}
+
+fn row(scenario: &Scenario, policy: Policy, seeds: u64) -> Result<(), cxone_core::ConfigError> {
+    let world = scenario.world(&policy.config());
+    let reports = (0..seeds).map(|seed| world.run(seed)).collect::<Result<Vec<Report>, _>>()?;
+    let ratios = sorted(reports.iter().map(|report| (report.ratio() * 1e6) as u64));
+    let throttled = sorted(reports.iter().map(|report| report.throttled));
+    let p99 = sorted(reports.iter().map(|report| report.classes[0].p99.as_millis() as u64));
+    let rises = sorted(reports.iter().filter_map(|report| report.passed_until_rise_used));
+    let high = reports.iter().any(|report| report.classes[0].requests > 0);
+    println!(
+        "{:<17} {:<8} {:>5} {:>7.3} {:>7} {:>5} {:>5} {:>6} {:>9} {:>9} {:>7.3} {:>7}",
+        scenario.name,
+        policy.name(),
+        scenario.requests,
+        median(&ratios) as f64 / 1e6,
+        median(&throttled),
+        reports.iter().map(|report| report.lost).sum::<u64>(),
+        reports.iter().map(|report| report.early).sum::<u64>(),
+        reports.iter().map(|report| report.max_in_flight).max().unwrap_or(0),
+        if high { median(&p99).to_string() } else { "-".into() },
+        if rises.is_empty() { "-".into() } else { median(&rises).to_string() },
+        ratios.last().copied().unwrap_or(0) as f64 / 1e6,
+        throttled.last().copied().unwrap_or(0),
+    );
+    Ok(())
+}
+
+fn show(scenario: &Scenario, policy: Policy, seed: u64) -> Result<(), cxone_core::ConfigError> {
+    let world = scenario.world(&policy.config());
+    let line = |at: Duration, client: usize, event: Event<'_>| {
+        println!("{:>12.6} {client} {event:?}", at.as_secs_f64());
+    };
+    let report = world.watch(seed, line)?;
+    println!(
+        "{} {}: ratio {:.4}, {} 429s",
+        scenario.name,
+        policy.name(),
+        report.ratio(),
+        report.throttled
+    );
+    Ok(())
+}
+
+fn sorted(values: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    values
+}
+
+fn median(sorted: &[u64]) -> u64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+}

@@ -1,0 +1,233 @@
+//! The scenarios by which the engine's pacing is judged.
+//!
+//! Each is a name and a [`World`] as a function of the clients' settings. Where nothing else is
+//! said a request takes 100 ms ± 10 % and a client has 8 in flight at most; of the requests one in a
+//! hundred is HIGH and comes in the midst of the run, and the others are LOW and wait from its start.
+//!
+//! | scenario | limit |
+//! |---|---|
+//! | A | 150 per 300 s, fixed windows, Retry-After |
+//! | B | the same without a header |
+//! | C | token bucket 10/s + 20, Retry-After |
+//! | D | sliding log 100 per 60 s, no header |
+//! | E | nginx `limit_req` 10/s burst 5 nodelay, no header |
+//! | F | C, refused requests count too |
+//! | G-A-…, G-C-… | A and C, announced as draft-10 or `X-RateLimit-*` |
+//! | H | bucket 20/s + 20 that falls to 5/s midway, Retry-After |
+//! | I | bucket 5/s + 20 that rises to 20/s midway, Retry-After |
+//! | J | A, shared by three clients that know nothing of each other |
+//! | U-… | 500 LOW, then 20 HIGH, one each 400 ms; 20 ms of service, 2 ms away |
+//! | nginx-…, express-… | as servers on the same machine: 20 ms of service, 2 ms away |
+
+use std::time::Duration;
+
+use cxone_core::{Backoff, Config, Priority};
+
+use crate::headers::{Announce, RetryAfter};
+use crate::latency::Latency;
+use crate::limiter::LimitSpec;
+use crate::server::{Change, Server, When, Windows};
+use crate::world::{Client, SimJob, World};
+
+/// How a client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The default: it learns what the server allows.
+    Learned,
+    /// The tutorial's arithmetic, and no pacing.
+    Tutorial,
+    /// The default backoff, and no pacing.
+    Off,
+}
+
+/// A scenario of the suite.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// Requests in all.
+    pub requests: u32,
+    /// Clients that share them evenly.
+    pub clients: u32,
+    /// Attempts in flight at once, each client.
+    pub concurrency: u32,
+    /// The server.
+    pub server: Server,
+    /// How long an attempt is on the way.
+    pub latency: Latency,
+    /// How late timers are.
+    pub timer_lateness: Duration,
+    /// The urgent ones among the requests.
+    pub urgent: Urgent,
+}
+
+/// The HIGH requests of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgent {
+    /// None.
+    None,
+    /// So many, evenly spread over the time that the run takes at best.
+    Spread(u32),
+    /// So many, one each so often.
+    Each(u32, Duration),
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Policy; 3] = [Policy::Learned, Policy::Tutorial, Policy::Off];
+
+    /// Its name, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Learned => "learned",
+            Policy::Tutorial => "tutorial",
+            Policy::Off => "off",
+        }
+    }
+
+    /// A client's settings.
+    pub fn config(self) -> Config {
+        match self {
+            Policy::Learned | Policy::Off => Config::default(),
+            Policy::Tutorial => Config { backoff: Backoff::tutorial(), ..Config::default() },
+        }
+    }
+}
+
+impl Scenario {
+    /// The scenario's world, with clients of these settings.
+    pub fn world(&self, config: &Config) -> World {
+        let config = Config { concurrency: self.concurrency, ..config.clone() };
+        let clients = self.clients.max(1);
+        let client = |jobs| Client { config: config.clone(), jobs };
+        let mut world = World::new(self.server.clone(), self.latency, client(Vec::new()));
+        world.timer_lateness = self.timer_lateness;
+        world.clients = (0..clients)
+            .map(|i| client(low(self.requests / clients + u32::from(i < self.requests % clients))))
+            .collect();
+        let (many, each) = match self.urgent {
+            Urgent::None => return world,
+            Urgent::Spread(many) => {
+                // By a run that starts with a window, which is the longest.
+                let jobs = vec![Duration::ZERO; self.requests as usize];
+                let slots = self.concurrency * clients;
+                let least = self.latency.least();
+                let best = crate::ideal_makespan(&self.server, least, slots, &jobs, Duration::ZERO);
+                (many, best / (many + 1))
+            }
+            Urgent::Each(many, each) => (many, each),
+        };
+        for i in 0..many {
+            let jobs = &mut world.clients[(i % clients) as usize].jobs;
+            jobs.remove(0);
+            jobs.push(SimJob { at: each * (i + 1), priority: Priority::High });
+        }
+        world
+    }
+}
+
+/// All scenarios, in the order of the table above.
+pub fn suite() -> Vec<Scenario> {
+    let mut all = batches();
+    all.extend(announced());
+    all.extend(urgent());
+    all.extend(sockets());
+    all
+}
+
+fn batches() -> Vec<Scenario> {
+    let media = limit("fixed:150/300s");
+    let bucket = limit("bucket:10/s+20");
+    let midway = |from: &str, to: &str| {
+        let mut server = stating(limit(from));
+        server.changes = vec![Change { when: When::Accepted(500), limit: limit(to) }];
+        server
+    };
+    vec![
+        batch("A", 600, stating(media)),
+        batch("B", 600, Server::new(media)),
+        batch("C", 1000, stating(bucket)),
+        batch("D", 500, Server::new(limit("sliding:100/60s"))),
+        batch("E", 500, Server::new(limit("leaky:10/s+5"))),
+        batch("H", 1000, midway("bucket:20/s+20", "bucket:5/s+20")),
+        batch("F", 1000, stating(bucket.counting_refused())),
+        batch("I", 1000, midway("bucket:5/s+20", "bucket:20/s+20")),
+        Scenario { clients: 3, ..batch("J", 600, stating(media)) },
+    ]
+}
+
+fn announced() -> Vec<Scenario> {
+    let with = |name, announce| {
+        let (requests, spec) = match name {
+            "G-A-draft10" | "G-A-x" => (600, "fixed:150/300s"),
+            _ => (1000, "bucket:10/s+20"),
+        };
+        batch(name, requests, Server { announce, ..stating(limit(spec)) })
+    };
+    vec![
+        with("G-A-draft10", Announce::Draft10),
+        with("G-A-x", Announce::XDelta),
+        with("G-C-draft10", Announce::Draft10),
+        with("G-C-x", Announce::XDelta),
+    ]
+}
+
+fn urgent() -> Vec<Scenario> {
+    let window = Server { windows: Windows::FirstRequest, ..stating(limit("fixed:100/2s")) };
+    let with = |name, server| Scenario {
+        urgent: Urgent::Each(20, Duration::from_millis(400)),
+        ..near(name, 520, server)
+    };
+    vec![
+        with("U-window-draft10", Server { announce: Announce::Draft10, ..window.clone() }),
+        with("U-window-x", Server { announce: Announce::XEpoch, ..window }),
+        with("U-nginx", Server::new(limit("leaky:50/s+20"))),
+    ]
+}
+
+/// What real servers on the same machine do, as near as a model comes.
+fn sockets() -> Vec<Scenario> {
+    let window = Server { windows: Windows::FirstRequest, ..stating(limit("fixed:100/2s")) };
+    vec![
+        near("nginx-50", 600, Server::new(limit("leaky:50/s"))),
+        near("nginx-50-burst20", 600, Server::new(limit("leaky:50/s+20"))),
+        near("express-draft8", 600, Server { announce: Announce::Draft10, ..window.clone() }),
+        near("express-x", 600, Server { announce: Announce::XEpoch, ..window }),
+    ]
+}
+
+fn batch(name: &'static str, requests: u32, server: Server) -> Scenario {
+    Scenario {
+        name,
+        requests,
+        clients: 1,
+        concurrency: 8,
+        server,
+        latency: Latency::about(Duration::from_millis(100), 10),
+        timer_lateness: Duration::ZERO,
+        urgent: Urgent::Spread(requests / 100),
+    }
+}
+
+fn near(name: &'static str, requests: u32, mut server: Server) -> Scenario {
+    server.service = Duration::from_millis(20);
+    Scenario {
+        latency: Latency::about(Duration::from_millis(2), 50),
+        timer_lateness: Duration::from_millis(1),
+        urgent: Urgent::None,
+        ..batch(name, requests, server)
+    }
+}
+
+fn stating(limit: LimitSpec) -> Server {
+    Server { retry_after: RetryAfter::Seconds, ..Server::new(limit) }
+}
+
+fn limit(text: &str) -> LimitSpec {
+    text.parse().expect("the suite's limits are written out here")
+}
+
+fn low(many: u32) -> Vec<SimJob> {
+    let job = SimJob { at: Duration::ZERO, priority: Priority::Low };
+    vec![job; many as usize]
+}
