@@ -13,7 +13,7 @@ use crate::event::{
 use crate::gate::{Opening, Pause};
 use crate::pacer::{Announcement, Refusal};
 use crate::retry::{Judgement, error_of, judge};
-use crate::scope::{LaneKey, Stub};
+use crate::scope::{LaneKey, Scope, Stub};
 use crate::signals::Signals;
 use crate::time::Instant;
 
@@ -287,7 +287,9 @@ impl Engine {
         }
         for (i, (scope, Stub { ticket, mark })) in lane.scopes().zip(stubs).enumerate() {
             if judgement != Judgement::Throttled {
-                self.scopes.scope_mut(scope).pacer.passed(mark, now);
+                if self.scopes.scope_mut(scope).pacer.passed(mark, now) {
+                    self.believes(scope);
+                }
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);
                 let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit, now);
                 self.opened(scope, opening);
@@ -347,7 +349,18 @@ impl Engine {
         self.credit_turns(scope);
         let stated = signals.wait.as_ref().map(|wait| wait.duration);
         let Engine { rng, config, scopes, now, .. } = self;
-        let gate = &mut scopes.scope_mut(scope).gate;
+        let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
+        let Scope { gate, pacer, .. } = scopes.scope_mut(scope);
+        if believed.is_none()
+            && let Some(rest) = pacer.explains(stub.mark)
+        {
+            gate.refused_elsewhere(stub.ticket);
+            let refusal = Refusal { stated: None, opens: now.instant + rest };
+            if pacer.refused(stub.mark, refusal, now.instant, now.wall) {
+                self.believes(scope);
+            }
+            return;
+        }
         let draw = || crate::backoff::Chance::draw(rng);
         if let Some(pause) = gate.throttled(stub.ticket, stated, now.instant, &config.backoff, draw) {
             let reason = match pause.stated {
@@ -357,10 +370,19 @@ impl Engine {
             self.closed(scope, pause.until, reason, pause.attempt);
         }
         let Engine { config, scopes, now, .. } = self;
+        let index = scope;
         let scope = scopes.scope_mut(scope);
         let stated = stated.filter(|wait| config.backoff.believes(*wait, 0));
         let refusal = Refusal { stated, opens: scope.gate.not_before() };
-        scope.pacer.refused(stub.mark, refusal, now.instant, now.wall);
+        if scope.pacer.refused(stub.mark, refusal, now.instant, now.wall) {
+            self.believes(index);
+        }
+    }
+
+    fn believes(&mut self, scope: u32) {
+        let Scope { name, pacer, .. } = self.scopes.scope(scope);
+        let notice = Notice::Believes { scope: name.clone(), belief: pacer.belief() };
+        self.notice(notice);
     }
 
     /// An attempt ended without any answer.

@@ -134,7 +134,6 @@ pub use backoff::{Backoff, Chance, StatedJitter};
 pub use config::{Config, DEFAULT_SCOPE, DRAIN_LIMIT, DRAIN_TIMEOUT, MAX_SCOPES, ScopeConfig};
 pub use credentials::{ClientAuth, ClientCredentials};
 pub use engine::{Engine, ScopeStats, Stats};
-pub use pacer::{Belief, Limit as KnownLimit, Pacing};
 pub use error::{ConfigError, RequestError, SubmitError, TokenFailure};
 pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,

@@ -60,6 +60,8 @@ pub(crate) struct Pacer {
     /// How many had been sent when the last refusal that told something new arrived: those sent
     /// before are of the same event.
     event: u64,
+    /// The rate explained that one.
+    explained: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Pacer {
             last_sent: Instant::ORIGIN,
             first: Mark::default(),
             event: 0,
+            explained: false,
         }
     }
 
@@ -143,6 +146,21 @@ impl Pacer {
         }
     }
 
+    /// Is this refusal, which states no wait, what the pacer's own rate had to meet? Then the rate
+    /// says how long to rest, and that is returned.
+    pub(crate) fn explains(&self, mark: Mark) -> Option<Duration> {
+        match &self.state {
+            State::Bucket(bucket) if !matches!(self.pacing, Pacing::Off | Pacing::Fixed(_)) => {
+                let explained = match mark.seq < self.event {
+                    true => self.explained,
+                    false => bucket.explains(mark),
+                };
+                explained.then(|| bucket.rest())
+            }
+            _ => None,
+        }
+    }
+
     /// An attempt was refused. Says whether the belief has changed.
     pub(crate) fn refused(&mut self, mark: Mark, refusal: Refusal, now: Instant, wall: Wall) -> bool {
         let known = self.announced.is_live();
@@ -158,6 +176,7 @@ impl Pacer {
             }
             return false;
         }
+        self.explained = refusal.stated.is_none() && self.explains(mark).is_some();
         self.event = self.seq;
         let quota = (mark.seq - self.first.seq).max(1);
         let next = match &mut self.state {

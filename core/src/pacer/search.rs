@@ -26,6 +26,7 @@ pub(super) enum Found {
     Bucket(Bucket),
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_secs(8);
 
 impl Search {
@@ -59,7 +60,11 @@ impl Search {
             let left = period - wall.as_millis() % period;
             let at = Duration::from_millis(left) + slack(Duration::from_secs(seconds));
             if at >= opens_in && at >= elapsed / 4 && Duration::from_secs(seconds) > elapsed {
-                best = Some(best.map_or(at, |best| best.min(at)));
+                best = Some(match best {
+                    // Two reasons for nearly the same moment: the later one serves both.
+                    Some(best) if best < at + elapsed / 20 + SECOND => best,
+                    _ => at,
+                });
             }
         }
         if elapsed < Duration::from_secs(3) {

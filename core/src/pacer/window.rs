@@ -14,6 +14,8 @@ pub(super) struct Window {
     length: Option<Duration>,
     /// The first attempt of the window, and when it was answered.
     base: Mark,
+    /// That of the window before.
+    before: Instant,
     /// Refused in this window.
     refused: u64,
     /// When the window begins anew, at the latest.
@@ -23,6 +25,13 @@ pub(super) struct Window {
     /// After so many of them it is measured again.
     measure_after: u32,
     fixed: bool,
+    /// So many may be in flight, as in the gate's ramp: a window that slides frees its places at
+    /// the pace at which they were taken.
+    ramp: u32,
+    /// A refusal fell into this window.
+    spoiled: bool,
+    /// Refused far too early once: the reset may be dated wrongly.
+    doubted: bool,
     pub(super) high: Reserve,
 }
 
@@ -32,11 +41,15 @@ impl Window {
             quota: u64::from(quota.max(1)),
             length: Some(length),
             base: Mark::default(),
+            before: Instant::ORIGIN,
             refused: 0,
             reset: Some(Instant::ORIGIN),
             clean: 0,
             measure_after: 1,
             fixed: true,
+            ramp: 1,
+            spoiled: false,
+            doubted: false,
             high: Reserve::default(),
         }
     }
@@ -47,11 +60,15 @@ impl Window {
             quota,
             length: guess(first, reset, wall, now),
             base: Mark { seq: 0, at: first },
+            before: first,
             refused: 0,
             reset: Some(reset),
             clean: 0,
             measure_after: 2,
             fixed: false,
+            ramp: 1,
+            spoiled: true,
+            doubted: false,
             high: Reserve::default(),
         }
     }
@@ -62,11 +79,15 @@ impl Window {
             quota,
             length,
             base: mark,
+            before: mark.at,
             refused: 0,
             reset: length.map(|length| now + length),
             clean: 0,
             measure_after: 2,
             fixed: false,
+            ramp: 1,
+            spoiled: true,
+            doubted: false,
             high: Reserve::default(),
         }
     }
@@ -76,6 +97,9 @@ impl Window {
             return Permit::Now;
         }
         let used = self.used(seq);
+        if used < self.quota && in_flight >= self.ramp {
+            return Permit::Full;
+        }
         if used < self.quota {
             let left = self.quota - used;
             return match self.reset {
@@ -98,7 +122,10 @@ impl Window {
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {
         if self.reset.is_some_and(|reset| mark.at >= reset) {
             let used = self.used(mark.seq);
-            self.clean = if used >= self.quota { self.clean + 1 } else { self.clean };
+            self.clean += u32::from(used >= self.quota && !self.spoiled);
+            self.spoiled = false;
+            self.ramp = 1;
+            self.before = self.base.at;
             self.base = mark;
             self.refused = 0;
             self.reset = self.length.map(|length| mark.at + length + slack(length));
@@ -112,6 +139,9 @@ impl Window {
             && let Some(length) = self.length
         {
             self.reset = Some(now + length);
+        }
+        if mark.seq >= self.base.seq {
+            self.ramp = self.ramp.max(1).saturating_add(1);
         }
         let used = self.used(mark.seq + 1);
         if used > self.quota && mark.seq >= self.base.seq && !self.fixed {
@@ -140,16 +170,21 @@ impl Window {
             self.measure_after = self.measure_after.saturating_mul(2);
         }
         self.clean = 0;
+        self.spoiled = true;
+        if used > 0 && used < self.quota / 2 && refusal.stated.is_none() && !self.doubted {
+            self.doubted = true;
+            return None;
+        }
+        self.doubted = false;
         if used > 0 {
             self.quota = used;
         }
         if let Some(wait) = refusal.stated {
             let reset = now + wait;
-            if used > 0 {
-                // The window began at the base, or a little before.
-                let length = reset.saturating_since(self.base.at);
-                self.length = snap(length).or(Some(length));
-            }
+            // The window began at the base or a little before, or has not ended yet.
+            let began = if used > 0 { self.base.at } else { self.before };
+            let length = reset.saturating_since(began);
+            self.length = snap(length).or(Some(length));
             self.reset = Some(reset);
             return None;
         }
