@@ -308,8 +308,8 @@ impl Engine {
                     continue; // not reached: a lane has a scope
                 };
                 self.credit_turns(scope);
-                let until = now + reset;
-                if self.scopes.scope_mut(scope).pacer.announce_spent(until, now) {
+                let pacer = &mut self.scopes.scope_mut(scope).pacer;
+                if let Some(until) = pacer.announce_spent(now + reset, now) {
                     self.closed(scope, until, PauseReason::Budget, 0);
                 }
             }
@@ -342,7 +342,8 @@ impl Engine {
             return; // not reached: a lane has a scope
         };
         let said = Announcement { remaining, reset, quota, window };
-        self.scopes.scope_mut(scope).pacer.announce(stub.mark, said, now);
+        let scope = self.scopes.scope_mut(scope);
+        scope.pacer.announce(stub.mark, said, scope.in_flight.saturating_sub(1), now);
     }
 
     fn refused(&mut self, scope: u32, stub: Stub, status: u16, signals: &Signals) {

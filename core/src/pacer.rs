@@ -223,16 +223,16 @@ impl Pacer {
         true
     }
 
-    /// A delivered answer announced that nothing remains until `reset`. `true` if that is later
-    /// than what was known.
-    pub(crate) fn announce_spent(&mut self, reset: Instant, now: Instant) -> bool {
+    /// A delivered answer announced that nothing remains until `reset`. Says until when, if that is
+    /// later than what was known.
+    pub(crate) fn announce_spent(&mut self, reset: Instant, now: Instant) -> Option<Instant> {
         self.announced.spent(reset, now)
     }
 
     /// An answer announced what is left of a budget.
-    pub(crate) fn announce(&mut self, mark: Mark, said: Announcement, now: Instant) {
+    pub(crate) fn announce(&mut self, mark: Mark, said: Announcement, others: u32, now: Instant) {
         if matches!(self.pacing, Pacing::Learned | Pacing::Seeded(_)) {
-            self.announced.see(mark, said, self.seq, now);
+            self.announced.see(mark, said, self.seq, others, now);
             self.state = State::Free;
         }
     }

@@ -12,6 +12,9 @@ use crate::time::{Instant, Wall};
 /// Windows as people choose them, in seconds.
 pub(super) const STANDARD: [u64; 9] = [1, 2, 5, 10, 30, 60, 300, 900, 3600];
 
+/// Those that begin with the clock's hour or minute, where servers count by the clock.
+const WALL: [u64; 3] = [60, 300, 3600];
+
 #[derive(Debug)]
 pub(super) struct Search {
     quota: u64,
@@ -19,6 +22,8 @@ pub(super) struct Search {
     first: Instant,
     last_refused: Instant,
     next: Instant,
+    /// The wall clock at the last refusal.
+    wall: Wall,
 }
 
 pub(super) enum Found {
@@ -30,8 +35,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_secs(8);
 
 impl Search {
-    pub(super) fn new(quota: u64, first: Instant, _wall: Wall, now: Instant) -> Search {
-        Search { quota, first, last_refused: now, next: now }
+    pub(super) fn new(quota: u64, first: Instant, wall: Wall, now: Instant) -> Search {
+        Search { quota, first, last_refused: now, next: now, wall }
     }
 
     pub(super) fn permit(&self, now: Instant) -> Permit {
@@ -41,7 +46,7 @@ impl Search {
     pub(super) fn sent(&mut self, _mark: Mark) {}
 
     pub(super) fn refused(&mut self, opens: Instant, wall: Wall, now: Instant) {
-        self.last_refused = now;
+        (self.last_refused, self.wall) = (now, wall);
         let elapsed = now.saturating_since(self.first);
         let opens_in = opens.saturating_since(now);
         let mut best: Option<Duration> = None; // from now
@@ -55,11 +60,12 @@ impl Search {
             }
         }
         // Windows that the wall clock divides.
-        for seconds in [60u64, 300, 3600] {
+        for seconds in WALL {
             let period = seconds * 1000;
             let left = period - wall.as_millis() % period;
             let at = Duration::from_millis(left) + slack(Duration::from_secs(seconds));
-            if at >= opens_in && at >= elapsed / 4 && Duration::from_secs(seconds) > elapsed {
+            let at = at.max(opens_in);
+            if Duration::from_secs(seconds) > elapsed {
                 best = Some(match best {
                     // Two reasons for nearly the same moment: the later one serves both.
                     Some(best) if best < at + elapsed / 20 + SECOND => best,
@@ -86,7 +92,16 @@ impl Search {
             let window = elapsed.as_nanos() as u64;
             return Some(Found::Bucket(Bucket::of_window(self.quota, window, mark)));
         }
-        Some(Found::Window(Window::found(self.quota, mark, snap(elapsed), now)))
+        let refused = self.last_refused.saturating_since(self.first);
+        let length = snap(elapsed).filter(|length| *length > refused).or_else(|| {
+            // Does the wall clock divide it?
+            let since = mark.at.saturating_since(self.last_refused).as_millis() as u64;
+            let at = self.wall.as_millis() + since;
+            let aligned = |seconds: &u64| at % (seconds * 1000) <= 1500;
+            let mut walls = WALL.iter().filter(|seconds| Duration::from_secs(**seconds) > refused);
+            walls.find(|seconds| aligned(seconds)).map(|seconds| Duration::from_secs(*seconds))
+        });
+        Some(Found::Window(Window::found(self.quota, mark, length, now)))
     }
 
     pub(super) fn belief(&self) -> Belief {

@@ -32,6 +32,8 @@ pub(super) struct Window {
     spoiled: bool,
     /// Refused far too early once: the reset may be dated wrongly.
     doubted: bool,
+    /// Accepted beyond the quota in this window.
+    over: u32,
     pub(super) high: Reserve,
 }
 
@@ -50,6 +52,7 @@ impl Window {
             ramp: 1,
             spoiled: false,
             doubted: false,
+            over: 0,
             high: Reserve::default(),
         }
     }
@@ -69,6 +72,7 @@ impl Window {
             ramp: 1,
             spoiled: true,
             doubted: false,
+            over: 0,
             high: Reserve::default(),
         }
     }
@@ -81,13 +85,14 @@ impl Window {
             base: mark,
             before: mark.at,
             refused: 0,
-            reset: length.map(|length| now + length),
+            reset: length.map(|length| now + length + slack(length)),
             clean: 0,
             measure_after: 2,
             fixed: false,
             ramp: 1,
             spoiled: true,
             doubted: false,
+            over: 0,
             high: Reserve::default(),
         }
     }
@@ -103,16 +108,16 @@ impl Window {
         if used < self.quota {
             let left = self.quota - used;
             return match self.reset {
-                Some(reset) if !asker.high && asker.backlog > left => {
+                Some(reset) if !asker.high && asker.backlog > left + u64::from(in_flight) => {
                     let length = self.length.unwrap_or(reset.saturating_since(self.base.at));
-                    self.high.permit(now, left, self.quota, reset, length)
+                    self.high.permit(now, left, self.high.seen(self.quota), reset, length)
                 }
                 _ => Permit::Now,
             };
         }
         let measure = self.reset.is_none() || self.clean >= self.measure_after;
         match self.reset {
-            _ if measure && in_flight == 0 => Permit::Now,
+            _ if measure && in_flight <= self.over / 2 => Permit::Now,
             _ if measure && !self.fixed => Permit::AfterAnswer,
             Some(reset) => Permit::At(reset),
             None => Permit::AfterAnswer,
@@ -125,6 +130,7 @@ impl Window {
             self.clean += u32::from(used >= self.quota && !self.spoiled);
             self.spoiled = false;
             self.ramp = 1;
+            self.over = 0;
             self.before = self.base.at;
             self.base = mark;
             self.refused = 0;
@@ -138,7 +144,7 @@ impl Window {
         if mark.seq == self.base.seq
             && let Some(length) = self.length
         {
-            self.reset = Some(now + length);
+            self.reset = Some(now + length + slack(length));
         }
         if mark.seq >= self.base.seq {
             self.ramp = self.ramp.max(1).saturating_add(1);
@@ -146,6 +152,7 @@ impl Window {
         let used = self.used(mark.seq + 1);
         if used > self.quota && mark.seq >= self.base.seq && !self.fixed {
             self.quota = used;
+            self.over += 1;
             return true;
         }
         false
@@ -191,7 +198,11 @@ impl Window {
         if used > 0 && self.reset.is_some() {
             return None;
         }
-        let mut search = Search::new(self.quota, self.base.at, wall, now);
+        if used == 0 {
+            self.length = None; // too short
+        }
+        let first = if used > 0 { self.base.at } else { self.before };
+        let mut search = Search::new(self.quota, first, wall, now);
         search.refused(refusal.opens, wall, now);
         Some(search)
     }
@@ -233,6 +244,12 @@ pub(super) fn snap(length: Duration) -> Option<Duration> {
     STANDARD.iter().rev().find(|seconds| near(seconds)).map(|seconds| Duration::from_secs(*seconds))
 }
 
+/// The longest standard window of at most this length, if it is that but for rounding.
+pub(super) fn standard_below(length: Duration, rounding: Duration) -> Option<Duration> {
+    let windows = STANDARD.iter().rev().map(|seconds| Duration::from_secs(*seconds));
+    windows.into_iter().find(|window| *window <= length && length - *window < rounding)
+}
+
 /// What is kept of a quota for urgent requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reserve {
@@ -249,9 +266,25 @@ impl Reserve {
         self.now += u64::from(high);
     }
 
+    /// As many as the window before needed.
+    pub(super) fn seen(&self, quota: u64) -> u64 {
+        self.before.saturating_sub(self.now).min(quota / 4)
+    }
+
+    /// A sixteenth, or more if more are needed.
+    pub(super) fn some(&self, quota: u64) -> u64 {
+        (self.before.max(self.now) + 1).max(quota / 16).min(quota / 4)
+    }
+
     /// May a request that is not urgent use one of the `left` ones?
-    pub(super) fn permit(&self, now: Instant, left: u64, quota: u64, reset: Instant, length: Duration) -> Permit {
-        let most = (self.before.max(self.now) + 1).max(quota / 16).min(quota / 4);
+    pub(super) fn permit(
+        &self,
+        now: Instant,
+        left: u64,
+        most: u64,
+        reset: Instant,
+        length: Duration,
+    ) -> Permit {
         if left > most {
             return Permit::Now;
         }
