@@ -109,7 +109,8 @@ impl Pacer {
         later(learned, announced)
     }
 
-    pub(crate) fn sent(&mut self, now: Instant, high: bool) -> Mark {
+    pub(crate) fn sent(&mut self, now: Instant, asker: Asker) -> Mark {
+        let Asker { high, backlog } = asker;
         let mark = Mark { seq: self.seq, at: now };
         match &mut self.state {
             State::Free => {
@@ -119,7 +120,7 @@ impl Pacer {
             }
             State::Search(_) => {}
             State::Window(window) => window.sent(mark, high),
-            State::Bucket(bucket) => bucket.sent(mark),
+            State::Bucket(bucket) => bucket.sent(mark, backlog),
         }
         self.announced.sent(mark, high);
         self.seq += 1;

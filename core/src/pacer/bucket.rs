@@ -12,7 +12,7 @@ const SECOND: u64 = 1_000_000_000;
 /// While nothing is measured the rate doubles in about this time.
 const SEARCH_TAU: u64 = 1_400_000_000;
 /// A measured rate is kept for so long before it is tried to do better.
-const HOLD: u64 = 12 * SECOND;
+const HOLD: u64 = 11 * SECOND;
 const GROW_TAU: u64 = 4 * SECOND;
 /// One measured roughly grows by this.
 const ROUGH_TAU: u64 = 6 * SECOND;
@@ -115,14 +115,17 @@ impl Bucket {
         }
     }
 
-    pub(super) fn sent(&mut self, mark: Mark) {
+    pub(super) fn sent(&mut self, mark: Mark, backlog: u64) {
         let now = mark.at.as_nanos();
         if self.opened.seq <= self.mark.seq {
             self.opened = mark;
         }
         let since = now.saturating_sub(self.last).min(2 * self.interval);
         self.last = now;
-        if self.learns && now >= self.hold_until {
+        // What is left may not be worth a refusal.
+        let worth = self.quality != Quality::Exact
+            || self.interval.saturating_mul(backlog) >= HOLD;
+        if self.learns && worth && now >= self.hold_until {
             let (grown, base) = *self.grown.get_or_insert((mark, self.interval));
             // More was accepted than the rate and all that was saved up explain: it has risen.
             let rested = nanos(self.opened.at.saturating_since(self.mark.at));
@@ -214,10 +217,8 @@ impl Bucket {
             let filled = rest / least > self.burst;
             let counted = if filled { since_opened.saturating_sub(self.burst) } else { accepted };
             // Had it been full when the rate grew past it, it would have taken until now to empty.
-            let share = (u128::from(2 * self.burst) * u128::from(self.interval) << 20)
-                / u128::from(self.tau());
-            let share = (share as u64).isqrt(); // in 1024ths
-            let more = (self.interval >> 10).saturating_mul(share.clamp(30, 1024));
+            let share = overshoot(self.burst, self.interval, self.tau());
+            let more = (self.interval >> 10).saturating_mul(share.max(30));
             let least = least.min(self.interval + more);
             if slow {
                 self.interval = least;
@@ -285,6 +286,19 @@ impl Bucket {
     fn empty_until(&mut self, at: Instant) {
         self.ready = at.as_nanos();
     }
+}
+
+/// A rate that grows by a factor of e in `tau` was refused at `interval`: by how much had it passed
+/// the rate of a bucket that was full when it did? In 1024ths of that rate.
+///
+/// The excess since then is the burst: with y the ratio of the two rates, y − 1 − ln y = k y, where
+/// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) for the left side, which is within 5 %
+/// up to y = 3, this is a quadratic equation.
+fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
+    let k = (u128::from(burst) * u128::from(interval) * 1024 / u128::from(tau.max(1))).min(512) as u64;
+    let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
+    let root = (b * b + 8 * k * a).isqrt();
+    ((b + root) * 1024 / (2 * a)).min(3 * 1024)
 }
 
 fn nanos(span: Duration) -> u64 {
