@@ -342,8 +342,12 @@ impl Engine {
             return; // not reached: a lane has a scope
         };
         let said = Announcement { remaining, reset, quota, window };
+        let index = scope;
         let scope = self.scopes.scope_mut(scope);
-        scope.pacer.announce(stub.mark, said, scope.in_flight.saturating_sub(1), now);
+        let others = scope.in_flight.saturating_sub(1);
+        if scope.pacer.announce(stub.mark, said, others, now) {
+            self.believes(index);
+        }
     }
 
     fn refused(&mut self, scope: u32, stub: Stub, status: u16, signals: &Signals) {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::error::ConfigError;
-use crate::pacer::{Limit, Pacing};
+use crate::pacer::{KnownLimit, Pacing};
 use crate::reading::Reading;
 
 /// How many scopes a request may name.
@@ -145,8 +145,8 @@ const LIMIT_FIX: &str = "choose 1 request or more in 1 ms or more, and a burst o
 fn is_possible(pacing: Pacing) -> bool {
     match pacing {
         Pacing::Learned | Pacing::Off => true,
-        Pacing::Fixed(Limit { requests, per, burst })
-        | Pacing::Seeded(Limit { requests, per, burst }) => {
+        Pacing::Fixed(KnownLimit { requests, per, burst })
+        | Pacing::Seeded(KnownLimit { requests, per, burst }) => {
             requests > 0 && per >= Duration::from_millis(1) && burst != Some(0)
         }
     }

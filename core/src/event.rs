@@ -406,7 +406,7 @@ impl Notice {
             }
             Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
             Notice::Recovered { .. } => "Back at full speed".into(),
-            Notice::Believes { belief, .. } => format!("Limit: {belief:?}"),
+            Notice::Believes { belief, .. } => format!("Rate limit believed: {belief}"),
             Notice::Retrying { wait, failures, .. } => {
                 format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
             }

@@ -55,13 +55,7 @@ impl Scope {
             return Permit::AfterAnswer;
         }
         let gate = self.gate.permit(now, self.in_flight);
-        match (gate, self.pacer.permit(now, self.in_flight, asker)) {
-            (Permit::Now, other) | (other, Permit::Now) => other,
-            (Permit::At(a), Permit::At(b)) => Permit::At(a.max(b)),
-            (Permit::At(at), _) | (_, Permit::At(at)) => Permit::At(at),
-            (Permit::Full, Permit::Full) => Permit::Full,
-            (Permit::AfterAnswer | Permit::Full, _) => Permit::AfterAnswer,
-        }
+        gate.and(self.pacer.permit(now, self.in_flight, asker))
     }
 
     /// The latest deadline that the server has set and that is still ahead.
@@ -98,7 +92,8 @@ impl Scope {
 
     fn is_forgettable(&self, now: Instant) -> bool {
         let unused = self.lanes.is_empty() && !self.held && !self.permanent;
-        unused && self.gate.is_forgettable(now) && self.closed_until(now).is_none()
+        let forgettable = self.gate.is_forgettable(now) && self.pacer.is_forgettable(now);
+        unused && forgettable && self.closed_until(now).is_none()
     }
 }
 

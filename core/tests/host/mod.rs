@@ -85,7 +85,7 @@ pub(crate) fn at_once(concurrency: u32) -> Config {
 }
 
 pub(crate) fn scope_of(name: &str, concurrency: u32, apart: bool) -> ScopeConfig {
-    ScopeConfig { name: name.into(), concurrency: Some(concurrency), apart }
+    ScopeConfig { name: name.into(), concurrency: Some(concurrency), apart, pacing: None }
 }
 
 impl Host {
