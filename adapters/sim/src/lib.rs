@@ -35,6 +35,8 @@ mod headers;
 mod ideal;
 mod latency;
 pub mod limiter;
+#[cfg(test)]
+mod peers;
 mod report;
 mod server;
 pub mod suite;
