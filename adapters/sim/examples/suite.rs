@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use cxone_sim::{Event, Policy, Report, Scenario, suite};
+use cxone_sim::{Event, Policy, Scenario, suite};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut seeds = 20;
@@ -60,28 +60,23 @@ fn policy(name: &str) -> Result<Policy, String> {
     found.ok_or(format!("{name} is no policy"))
 }
 
-fn row(scenario: &Scenario, policy: Policy, seeds: u64) -> Result<(), cxone_core::ConfigError> {
-    let world = scenario.world(&policy.config());
-    let reports = (0..seeds).map(|seed| world.run(seed)).collect::<Result<Vec<Report>, _>>()?;
-    let ratios = sorted(reports.iter().map(|report| (report.ratio() * 1e6) as u64));
-    let throttled = sorted(reports.iter().map(|report| report.throttled));
-    let p99 = sorted(reports.iter().map(|report| report.classes[0].p99.as_millis() as u64));
-    let rises = sorted(reports.iter().filter_map(|report| report.passed_until_rise_used));
-    let high = reports.iter().any(|report| report.classes[0].requests > 0);
+fn row(scenario: &Scenario, policy: Policy, seeds: u32) -> Result<(), cxone_core::ConfigError> {
+    let sum = scenario.measure(&policy.config(), seeds)?;
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     println!(
         "{:<17} {:<8} {:>5} {:>7.3} {:>7} {:>5} {:>5} {:>6} {:>9} {:>9} {:>7.3} {:>7}",
         scenario.name,
         policy.name(),
         scenario.requests,
-        median(&ratios) as f64 / 1e6,
-        median(&throttled),
-        reports.iter().map(|report| report.lost).sum::<u64>(),
-        reports.iter().map(|report| report.early).sum::<u64>(),
-        reports.iter().map(|report| report.max_in_flight).max().unwrap_or(0),
-        if high { median(&p99).to_string() } else { "-".into() },
-        if rises.is_empty() { "-".into() } else { median(&rises).to_string() },
-        ratios.last().copied().unwrap_or(0) as f64 / 1e6,
-        throttled.last().copied().unwrap_or(0),
+        sum.makespan_ratio,
+        sum.throttled,
+        sum.lost,
+        sum.early,
+        sum.max_in_flight,
+        or_dash(sum.high_p99.map(|p99| p99.as_millis().to_string())),
+        or_dash(sum.passed_until_rise_used.map(|many| many.to_string())),
+        sum.worst_makespan_ratio,
+        sum.worst_throttled,
     );
     Ok(())
 }
@@ -100,14 +95,4 @@ fn show(scenario: &Scenario, policy: Policy, seed: u64) -> Result<(), cxone_core
         report.throttled
     );
     Ok(())
-}
-
-fn sorted(values: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    values
-}
-
-fn median(sorted: &[u64]) -> u64 {
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }

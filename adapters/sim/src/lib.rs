@@ -40,6 +40,7 @@ mod peers;
 mod report;
 mod server;
 pub mod suite;
+mod summary;
 mod world;
 
 pub use headers::{Announce, RetryAfter};
@@ -49,4 +50,5 @@ pub use limiter::{Decision, LimitSpec, Limiter, Model, SpecError};
 pub use report::{Class, Report};
 pub use server::{Change, Server, When, Windows};
 pub use suite::{Policy, Scenario, suite};
+pub use summary::Summary;
 pub use world::{Client, Event, SimJob, World};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_core::Priority;
+use cxone_core::{Priority, RequestError};
 
 use crate::limiter::{LimitSpec, Model};
 
@@ -21,6 +21,8 @@ pub struct Report {
     pub throttled: u64,
     /// Requests that did not end well, those that were not accepted or never ended included.
     pub lost: u64,
+    /// How the first of those ended that the engine gave up.
+    pub given_up: Option<RequestError>,
     /// Attempts that were started before a moment that a refusal had stated to that client: law 1
     /// of the engine, counted by the world and not by the engine. A stated wait below a second
     /// sets none.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cxone_core::{
     AttemptId, Config, ConfigError, Engine, Failure, Head, Input, Instant, Job, Notice, Now,
-    Output, Priority, Reading, RequestId, Signals, Verdict, Wake, Wall,
+    Output, Priority, Reading, RequestError, RequestId, Signals, Verdict, Wake, Wall,
 };
 
 use crate::dice::Dice;
@@ -209,6 +209,7 @@ struct Host {
 struct Tally {
     attempts: u64,
     lost: u64,
+    given_up: Option<RequestError>,
     early: u64,
     max_in_flight: u64,
     last_end: u64,
@@ -364,7 +365,7 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
                     attempt,
                     failure: Failure::Aborted,
                 }),
-                Output::Finish { id, result } => self.finish(client, id, result.is_ok()),
+                Output::Finish { id, result } => self.finish(client, id, result),
                 Output::Notice(notice) => self.see(client, Event::Told(&notice)),
                 // Jobs without a token bring no fetch.
                 Output::FetchToken { .. } | Output::AbortToken { .. } => {}
@@ -410,9 +411,11 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
         host.engine.handle_input(input(attempt), now);
     }
 
-    fn finish(&mut self, client: usize, id: RequestId, well: bool) {
+    fn finish(&mut self, client: usize, id: RequestId, result: Result<(), RequestError>) {
+        let well = result.is_ok();
         self.see(client, Event::Ended(id, well));
         self.tally.last_end = self.now;
+        self.tally.given_up = self.tally.given_up.take().or(result.err());
         // `submit` may end a request before it has told its id: then it counts as lost there.
         match self.hosts[client].open.remove(&id) {
             Some((since, class)) if well => {
@@ -451,6 +454,7 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
             attempts: tally.attempts,
             throttled: tally.refused_at.len() as u64,
             lost: tally.lost + open,
+            given_up: tally.given_up,
             early: tally.early,
             max_in_flight: tally.max_in_flight,
             classes: tally.latencies.map(Class::of),
