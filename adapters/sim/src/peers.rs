@@ -20,7 +20,7 @@ type Wait = fn(n: u32, stated: Option<Duration>, dice: &mut Dice) -> u64;
 /// p-queue with p-retry: the request keeps its slot and is tried again after 1, 2, 4 … s, whatever
 /// the server says.
 fn p_retry(n: u32, _stated: Option<Duration>, _dice: &mut Dice) -> u64 {
-    1000 * MS << n
+    (1000 * MS) << n
 }
 
 /// The tutorial: what is stated or a second, doubled from refusal to refusal, cut at 30 s and

@@ -7,7 +7,7 @@ use cxone_core::{Priority, RequestError};
 use crate::limiter::{LimitSpec, Model};
 
 /// What came out of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Requests that were submitted.
     pub requests: u64,
