@@ -55,7 +55,8 @@ pub struct Class {
 }
 
 impl Report {
-    /// The makespan over the least that it could have been; 1 for a run of nothing.
+    /// The makespan over the least that it could have been; 1 for a run of nothing. It says little of
+    /// a run that lost requests.
     pub fn ratio(&self) -> f64 {
         match self.ideal.as_nanos() {
             0 => 1.0,
@@ -90,8 +91,8 @@ pub(crate) fn used_after(passes: &[Duration], limit: &LimitSpec) -> Option<u64> 
             ((limit.quota as usize * 9).div_ceil(10).max(1), limit.window)
         }
         Model::Bucket | Model::Leaky => {
-            let even = limit.window * RATE_OVER as u32 / limit.quota.max(1);
-            (RATE_OVER + 1, even * 10 / 9)
+            let even = limit.window.saturating_mul(RATE_OVER as u32) / limit.quota.max(1);
+            (RATE_OVER + 1, even.saturating_mul(10) / 9)
         }
     };
     let used = passes.windows(many).position(|run| run[many - 1] - run[0] <= within)?;

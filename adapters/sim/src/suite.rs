@@ -24,10 +24,11 @@ use std::time::Duration;
 use cxone_core::{Backoff, Config, Priority};
 
 use crate::headers::{Announce, RetryAfter};
+use crate::ideal::ideal_makespan;
 use crate::latency::Latency;
 use crate::limiter::LimitSpec;
 use crate::server::{Change, Server, When, Windows};
-use crate::world::{Client, SimJob, World};
+use crate::world::{Client, HORIZON, SimJob, World};
 
 /// How a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,30 +100,34 @@ impl Scenario {
     pub fn world(&self, config: &Config) -> World {
         let config = Config { concurrency: self.concurrency, ..config.clone() };
         let clients = self.clients.max(1);
-        let client = |jobs| Client { config: config.clone(), jobs };
-        let mut world = World::new(self.server.clone(), self.latency, client(Vec::new()));
-        world.timer_lateness = self.timer_lateness;
-        world.clients = (0..clients)
-            .map(|i| client(low(self.requests / clients + u32::from(i < self.requests % clients))))
-            .collect();
-        let (many, each) = match self.urgent {
-            Urgent::None => return world,
-            Urgent::Spread(many) => {
-                // By a run that starts with a window, which is the longest.
-                let jobs = vec![Duration::ZERO; self.requests as usize];
-                let slots = self.concurrency * clients;
-                let least = self.latency.least();
-                let best = crate::ideal_makespan(&self.server, least, slots, &jobs, Duration::ZERO);
-                (many, best / (many + 1))
-            }
+        let (urgent, each) = match self.urgent {
+            Urgent::None | Urgent::Spread(0) => (0, Duration::ZERO),
+            Urgent::Spread(many) => (many, self.ideal_of_batch() / (many + 1)),
             Urgent::Each(many, each) => (many, each),
         };
-        for i in 0..many {
-            let jobs = &mut world.clients[(i % clients) as usize].jobs;
-            jobs.remove(0);
-            jobs.push(SimJob { at: each * (i + 1), priority: Priority::High });
+        // Both kinds are dealt out one by one, so that each client gets its share of both.
+        let jobs = |client: u32| {
+            let low = (client..self.requests.saturating_sub(urgent)).step_by(clients as usize);
+            let low = low.map(|_| SimJob { at: Duration::ZERO, priority: Priority::Low });
+            let high = (client..urgent).step_by(clients as usize);
+            let high = high.map(|i| SimJob { at: each * (i + 1), priority: Priority::High });
+            low.chain(high).collect()
+        };
+        let clients = (0..clients).map(|i| Client { config: config.clone(), jobs: jobs(i) });
+        World {
+            server: self.server.clone(),
+            clients: clients.collect(),
+            latency: self.latency,
+            timer_lateness: self.timer_lateness,
+            horizon: HORIZON,
         }
-        world
+    }
+
+    /// The least makespan if all were submitted at the start of a window.
+    fn ideal_of_batch(&self) -> Duration {
+        let jobs = vec![Duration::ZERO; self.requests as usize];
+        let slots = self.concurrency.saturating_mul(self.clients.max(1));
+        ideal_makespan(&self.server, self.latency.least(), slots, &jobs, Duration::ZERO)
     }
 }
 
@@ -225,9 +230,4 @@ fn stating(limit: LimitSpec) -> Server {
 
 fn limit(text: &str) -> LimitSpec {
     text.parse().expect("the suite's limits are written out here")
-}
-
-fn low(many: u32) -> Vec<SimJob> {
-    let job = SimJob { at: Duration::ZERO, priority: Priority::Low };
-    vec![job; many as usize]
 }

@@ -86,18 +86,21 @@ pub enum Event<'a> {
     Ended(RequestId, bool),
 }
 
+/// Longer than anything that is worth waiting for.
+pub(crate) const HORIZON: Duration = Duration::from_secs(30 * 86_400);
+
 /// Midnight of a day, in seconds since 1970: a multiple of every usual window.
 const MIDNIGHT: u64 = 1_795_392_000;
 
 impl World {
-    /// A world with one client; timers fire on time, and a run may take a week.
+    /// A world with one client; timers fire on time, and a run may take thirty days.
     pub fn new(server: Server, latency: Latency, client: Client) -> World {
         World {
             server,
             clients: vec![client],
             latency,
             timer_lateness: Duration::ZERO,
-            horizon: Duration::from_secs(7 * 86_400),
+            horizon: HORIZON,
         }
     }
 
@@ -133,7 +136,8 @@ impl World {
     }
 
     fn ideal(&self, start: Duration) -> Duration {
-        let slots = self.clients.iter().map(|client| client.config.concurrency).sum();
+        let slots = self.clients.iter().map(|client| client.config.concurrency);
+        let slots = slots.fold(0, u32::saturating_add);
         let jobs = self.clients.iter().flat_map(|client| &client.jobs);
         let submits: Vec<Duration> = jobs.map(|job| job.at).collect();
         ideal_makespan(&self.server, self.latency.least(), slots, &submits, start)
@@ -468,4 +472,27 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
 /// The clocks of a client; the true wall clock is also the clients'.
 fn at(start: u64, now: u64) -> Now {
     Now::new(Instant::from_nanos(now), Wall::from_millis((start + now) / 1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engines are never early, so that the count has to be tried without one.
+    #[test]
+    fn an_attempt_before_a_stated_moment_counts_as_early() {
+        let client = Client { config: Config::default(), jobs: Vec::new() };
+        let server = Server::new("fixed:1/1s".parse().unwrap());
+        let world = World::new(server, Latency::Constant(Duration::ZERO), client);
+        let mut run = Run::new(&world, 0, Dice::new(0), |_, _, _| {}).unwrap();
+        let attempt = AttemptId { request: RequestId::from_u64(0), number: 1 };
+        run.now = 1_000_000_000;
+        run.heed(0, 429, &[("retry-after", "2")]);
+        run.heed(0, 429, &[("retry-after", "1")]);
+        for (millis, early) in [(2_999, 1), (3_000, 1), (3_001, 1)] {
+            run.now = millis * 1_000_000;
+            run.send(0, attempt);
+            assert_eq!(run.tally.early, early, "at {millis} ms");
+        }
+    }
 }
