@@ -15,7 +15,7 @@ impl fmt::Display for Text<'_> {
         let Text { report, .. } = self;
         writeln!(f, "{}\n", self.sentence())?;
         writeln!(f, "  time        {}", spoken(report.makespan))?;
-        write!(f, "  at best     {}, which is what the limit allows", spoken(report.ideal))?;
+        write!(f, "  at best     {} by the limit", spoken(report.ideal))?;
         match report.lost {
             0 => writeln!(f, "; it took {:.3} times that", report.ratio())?,
             _ => writeln!(f, " for all of them")?,

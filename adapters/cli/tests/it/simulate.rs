@@ -19,7 +19,7 @@ async fn the_first_line_answers_the_question() {
     for line in ["  lost        0", "  sent early  0", "  in flight   8 at most"] {
         assert!(lines.any(|it| it == line), "{line}: {}", run.stdout);
     }
-    let best = "  at best     15 min 2 s, which is what the limit allows; it took 1.00";
+    let best = "  at best     15 min 2 s by the limit; it took 1.00";
     assert!(run.stdout.contains(best), "{}", run.stdout);
     assert_eq!(run.stderr, "");
 }
