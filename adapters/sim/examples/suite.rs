@@ -1,20 +1,23 @@
 //! Runs the suite and prints a table: medians over the seeds, and the worst seed beside.
 //!
 //! ```text
-//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,off] [--trace SEED]
+//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,off] [--trace SEED] [--strangers yes]
 //! ```
+//!
+//! `--strangers yes` adds limits that are in no list.
 //!
 //! With `--trace` nothing but the events of the chosen scenarios with that seed are printed.
 
 use std::time::Duration;
 
-use cxone_sim::{Event, Policy, Scenario, suite};
+use cxone_sim::{Event, Policy, Scenario, strangers, suite};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut seeds = 20;
     let mut only: Vec<String> = Vec::new();
     let mut policies = vec![Policy::Learned];
     let mut trace = None;
+    let mut scenarios = suite();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or(format!("{arg} wants a value"))?;
@@ -23,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--only" => only = value.split(',').map(str::to_owned).collect(),
             "--policy" => policies = value.split(',').map(policy).collect::<Result<_, _>>()?,
             "--trace" => trace = Some(value.parse()?),
-            _ => return Err(format!("{arg}: --seeds, --only, --policy or --trace").into()),
+            "--strangers" => scenarios.extend(strangers()),
+            _ => return Err(format!("{arg} is none of the options").into()),
         }
     }
     let chosen = |scenario: &Scenario| only.is_empty() || only.iter().any(|n| n == scenario.name);
@@ -44,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "429s"
         );
     }
-    for scenario in suite().into_iter().filter(chosen) {
+    for scenario in scenarios.into_iter().filter(chosen) {
         for &policy in &policies {
             match trace {
                 Some(seed) => show(&scenario, policy, seed)?,

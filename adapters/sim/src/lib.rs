@@ -49,6 +49,6 @@ pub use latency::Latency;
 pub use limiter::{Decision, LimitSpec, Limiter, Model, SpecError};
 pub use report::{Class, Report};
 pub use server::{Change, Server, When, Windows};
-pub use suite::{Policy, Scenario, Urgent, suite};
+pub use suite::{Policy, Scenario, Urgent, strangers, suite};
 pub use summary::Summary;
 pub use world::{Client, Event, SimJob, World};

@@ -19,6 +19,8 @@
 //! | U-… | 500 LOW, then 20 HIGH, one each 400 ms; 20 ms of service, 2 ms away |
 //! | nginx-…, express-… | as servers on the same machine: 20 ms of service, 2 ms away |
 
+mod strangers;
+
 use std::time::Duration;
 
 use cxone_core::{Backoff, Config, Priority};
@@ -29,6 +31,8 @@ use crate::latency::Latency;
 use crate::limiter::LimitSpec;
 use crate::server::{Change, Server, When, Windows};
 use crate::world::{Client, HORIZON, SimJob, World};
+
+pub use strangers::strangers;
 
 /// How a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

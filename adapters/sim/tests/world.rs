@@ -6,7 +6,7 @@ use std::time::Duration;
 use cxone_core::{Config, Priority};
 use cxone_sim::{
     Announce, Change, Client, Latency, LimitSpec, Model, Policy, RetryAfter, Server, SimJob, When,
-    Windows, World, suite,
+    Windows, World, strangers, suite,
 };
 use proptest::prelude::*;
 
@@ -99,7 +99,7 @@ fn most_within(limit: &LimitSpec, span: Duration) -> u128 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn no_more_passes_than_the_limit_allows(world in worlds(), seed: u64) {
@@ -142,7 +142,7 @@ fn another_seed_gives_another_run() {
 
 #[test]
 fn no_scenario_loses_a_request_or_sends_one_early() {
-    for scenario in suite() {
+    for scenario in suite().into_iter().chain(strangers()) {
         for policy in Policy::ALL {
             let world = scenario.world(&policy.config());
             for seed in 0..3 {
