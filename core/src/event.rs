@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::error::{RequestError, TokenFailure};
+use crate::pacer::Belief;
 use crate::time::Instant;
 
 /// How urgent a request is. HIGH leaves before NORMAL before LOW, first come first served within
@@ -348,6 +349,13 @@ pub enum Notice {
         /// The scope.
         scope: Arc<str>,
     },
+    /// What the scope's server is believed to allow has changed.
+    Believes {
+        /// The scope.
+        scope: Arc<str>,
+        /// What it is now.
+        belief: Belief,
+    },
     /// One request will be sent again by itself.
     Retrying {
         /// The request.
@@ -398,6 +406,7 @@ impl Notice {
             }
             Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
             Notice::Recovered { .. } => "Back at full speed".into(),
+            Notice::Believes { belief, .. } => format!("Limit: {belief:?}"),
             Notice::Retrying { wait, failures, .. } => {
                 format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
             }

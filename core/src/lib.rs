@@ -140,6 +140,7 @@ pub use event::{
     Replay, RequestId, Verdict, Wake,
 };
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
+pub use pacer::{Belief, Limit as KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
 pub use signals::{SIGNAL_HEADERS, Signals};

@@ -23,7 +23,7 @@ mod strangers;
 
 use std::time::Duration;
 
-use cxone_core::{Backoff, Config, Priority};
+use cxone_core::{Backoff, Config, Pacing, Priority};
 
 use crate::headers::{Announce, RetryAfter};
 use crate::ideal::ideal_makespan;
@@ -93,8 +93,13 @@ impl Policy {
     /// A client's settings.
     pub fn config(self) -> Config {
         match self {
-            Policy::Learned | Policy::Off => Config::default(),
-            Policy::Tutorial => Config { backoff: Backoff::tutorial(), ..Config::default() },
+            Policy::Learned => Config::default(),
+            Policy::Off => Config { pacing: Pacing::Off, ..Config::default() },
+            Policy::Tutorial => Config {
+                backoff: Backoff::tutorial(),
+                pacing: Pacing::Off,
+                ..Config::default()
+            },
         }
     }
 }

@@ -1,0 +1,272 @@
+//! An even rate, measured between the moments at which the server's bucket was empty.
+
+use core::time::Duration;
+
+use super::belief::{Belief, Limit, Pacing};
+use super::{Mark, Refusal};
+use crate::gate::Permit;
+use crate::time::Instant;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// While nothing is measured the rate doubles in about this time.
+const SEARCH_TAU: u64 = 1_400_000_000;
+/// A measured rate is kept for so long before it is tried to do better.
+const HOLD: u64 = 15 * SECOND;
+const GROW_TAU: u64 = 20 * SECOND;
+const GROW_FASTER: u64 = 2 * SECOND;
+/// One measured roughly grows by this.
+const ROUGH_TAU: u64 = 6 * SECOND;
+const FASTEST: u64 = 10_000;
+/// Fewer than so many accepted between two refusals measure nothing.
+const ENOUGH: u64 = 4;
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    /// Nanoseconds from one request to the next.
+    interval: u64,
+    burst: u64,
+    /// The next may go then: GCRA's theoretical arrival time less its tolerance.
+    ready: u64,
+    learns: bool,
+    quality: Quality,
+    first: Mark,
+    /// The last refusal: the bucket was empty then.
+    mark: Mark,
+    /// When requests went again after it.
+    opened: Mark,
+    /// When it was tried to do better.
+    grown: Option<Mark>,
+    /// Refused since, the mark not counted.
+    refused: u64,
+    /// Refusals in a row with nothing accepted between them.
+    fruitless: u32,
+    /// What consistent measurements add up to: so many in so long a time.
+    accepted: u64,
+    span: u64,
+    hold_until: u64,
+    last: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Quality {
+    /// Nothing is measured.
+    None,
+    Rough,
+    Exact,
+}
+
+pub(super) enum Lesson {
+    Learned,
+    NotARate,
+}
+
+impl Bucket {
+    pub(super) fn known(limit: Limit, burst: u32, pacing: Pacing) -> Bucket {
+        let per = u64::try_from(limit.per.as_nanos()).unwrap_or(u64::MAX);
+        let interval = (per / u64::from(limit.requests.max(1))).max(1);
+        let mark = Mark::default();
+        Bucket {
+            learns: pacing != Pacing::Fixed(limit),
+            quality: Quality::Exact,
+            hold_until: HOLD,
+            ..Bucket::new(interval, u64::from(burst.max(1)), mark, mark)
+        }
+    }
+
+    /// After the first refusal.
+    pub(super) fn met(quota: u64, rtt: Duration, mark: Mark, first: Mark, opens: Instant) -> Bucket {
+        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+        let mut bucket = Bucket::new(rtt.clamp(FASTEST, SECOND), quota, mark, first);
+        bucket.empty_until(opens);
+        bucket
+    }
+
+    /// A quota of a short window, kept to evenly.
+    pub(super) fn of_window(quota: u64, window: u64, mark: Mark) -> Bucket {
+        let interval = (window / quota.max(1)).max(FASTEST);
+        Bucket { opened: mark, quality: Quality::Rough, ..Bucket::new(interval, 1, mark, mark) }
+    }
+
+    fn new(interval: u64, burst: u64, mark: Mark, first: Mark) -> Bucket {
+        Bucket {
+            interval,
+            burst: burst.max(1),
+            ready: 0,
+            learns: true,
+            quality: Quality::None,
+            first,
+            mark,
+            opened: Mark::default(),
+            grown: None,
+            refused: 0,
+            fruitless: 0,
+            accepted: 0,
+            span: 0,
+            hold_until: 0,
+            last: 0,
+        }
+    }
+
+    pub(super) fn permit(&self, now: Instant) -> Permit {
+        match now.as_nanos() >= self.ready {
+            true => Permit::Now,
+            false => Permit::At(Instant::from_nanos(self.ready)),
+        }
+    }
+
+    pub(super) fn sent(&mut self, mark: Mark) {
+        let now = mark.at.as_nanos();
+        if self.opened.seq <= self.mark.seq {
+            self.opened = mark;
+        }
+        let since = now.saturating_sub(self.last).min(2 * self.interval);
+        self.last = now;
+        if self.learns && now >= self.hold_until {
+            self.grown = self.grown.or(Some(mark));
+            let tau = match self.quality {
+                Quality::None => SEARCH_TAU,
+                Quality::Rough => ROUGH_TAU,
+                Quality::Exact => {
+                    let grown = now - self.hold_until;
+                    (u128::from(GROW_TAU) * u128::from(GROW_FASTER)
+                        / u128::from(GROW_FASTER + grown)) as u64
+                }
+            };
+            let less = u128::from(self.interval) * u128::from(since) / u128::from(tau.max(1));
+            let less = (less as u64).min(self.interval / 3);
+            self.interval = (self.interval - less).max(FASTEST);
+        }
+        let tolerance = (self.burst - 1).saturating_mul(self.interval);
+        self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
+    }
+
+    pub(super) fn passed(&mut self, mark: Mark, now: Instant) -> bool {
+        if mark.seq > self.mark.seq {
+            self.fruitless = 0;
+            if self.quality == Quality::None && mark.seq == self.opened.seq {
+                // A refusal may be told sooner than an answer: that is how long one takes.
+                let rtt = now.saturating_since(mark.at).as_nanos() as u64;
+                self.interval = self.interval.max(rtt.min(SECOND));
+                self.ready = self.ready.max(self.last.saturating_add(self.interval));
+            }
+        }
+        false
+    }
+
+    pub(super) fn refused_again(&mut self, mark: Mark) {
+        if mark.seq > self.mark.seq {
+            self.refused += 1;
+        } else if self.opened.seq == 0 && mark.seq >= self.first.seq {
+            self.burst = (self.burst - 1).max(1); // it was not accepted before the first refusal
+        }
+    }
+
+    /// Does the rate explain this refusal?
+    pub(super) fn explains(&self, mark: Mark) -> bool {
+        self.passed_since_mark(mark) >= ENOUGH
+    }
+
+    /// For how long nothing is sent after a refusal that the rate explains.
+    pub(super) fn rest(&self) -> Duration {
+        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND))
+    }
+
+    pub(super) fn refused(&mut self, mark: Mark, refusal: &Refusal) -> Lesson {
+        let accepted = self.passed_since_mark(mark);
+        let span = nanos(mark.at.saturating_since(self.mark.at));
+        if accepted == 0 {
+            self.fruitless += 1;
+            if refusal.stated.is_none()
+                && (self.quality == Quality::None || self.fruitless >= 2)
+            {
+                return Lesson::NotARate;
+            }
+        }
+        if accepted >= ENOUGH {
+            let whole = span / accepted;
+            // Had it been full in between, some would have been lost, and it allows more.
+            let since_opened = (mark.seq - self.opened.seq).saturating_sub(self.refused);
+            let open = nanos(mark.at.saturating_since(self.opened.at));
+            let rest = nanos(self.opened.at.saturating_since(self.mark.at));
+            let without_burst = match since_opened.checked_sub(self.burst) {
+                Some(more @ 1..) => open / more,
+                _ => u64::MAX,
+            };
+            let least = whole.min(without_burst).max(FASTEST);
+            let surplus = |at: Mark| {
+                let allowed = nanos(at.at.saturating_since(self.mark.at)) / least;
+                allowed.saturating_sub(at.seq - self.mark.seq)
+            };
+            let full = rest / least > self.burst
+                || self.grown.is_some_and(|grown| surplus(grown) > self.burst);
+            if !full && accepted >= 16 {
+                let expected = match self.accepted {
+                    0 => accepted,
+                    n => (u128::from(n) * u128::from(span) / u128::from(self.span.max(1))) as u64,
+                };
+                let noise = 2 + accepted / 16;
+                if self.accepted == 0 || expected.abs_diff(accepted) > noise {
+                    (self.accepted, self.span) = (0, 0);
+                }
+                self.accepted += accepted;
+                self.span += span;
+                self.interval = (self.span / self.accepted).max(FASTEST);
+                self.quality = Quality::Exact;
+            } else {
+                let most = match full {
+                    true => self.interval * 10 / 7,
+                    false => self.interval * 2,
+                };
+                self.interval = least.min(most);
+                self.quality = Quality::Rough;
+                (self.accepted, self.span) = (0, 0);
+            }
+        } else {
+            self.interval = self.interval.saturating_add(self.interval * 3 / 7);
+        }
+        self.mark = mark;
+        self.grown = None;
+        self.refused = 0;
+        self.hold_until = refusal.opens.as_nanos() + match self.quality {
+            Quality::None => 0,
+            Quality::Rough => SECOND / 2,
+            Quality::Exact => HOLD,
+        };
+        self.empty_until(refusal.opens);
+        Lesson::Learned
+    }
+
+    pub(super) fn passed_since_mark(&self, mark: Mark) -> u64 {
+        (mark.seq - self.mark.seq).saturating_sub(1).saturating_sub(self.refused)
+    }
+
+    pub(super) fn marked_at(&self) -> Instant {
+        self.mark.at
+    }
+
+    pub(super) fn first(&self) -> Mark {
+        self.first
+    }
+
+    pub(super) fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    pub(super) fn belief(&self) -> Belief {
+        Belief::Rate {
+            interval: Duration::from_nanos(self.interval),
+            burst: u32::try_from(self.burst).unwrap_or(u32::MAX),
+            measured: self.quality != Quality::None,
+        }
+    }
+
+    /// One request may go at that moment, and then evenly.
+    fn empty_until(&mut self, at: Instant) {
+        self.ready = at.as_nanos();
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
