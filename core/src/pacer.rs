@@ -162,7 +162,13 @@ impl Pacer {
     }
 
     /// An attempt was refused. Says whether the belief has changed.
-    pub(crate) fn refused(&mut self, mark: Mark, refusal: Refusal, now: Instant, wall: Wall) -> bool {
+    pub(crate) fn refused(
+        &mut self,
+        mark: Mark,
+        refusal: Refusal,
+        now: Instant,
+        wall: Wall,
+    ) -> bool {
         let known = self.announced.is_live();
         self.announced.forget();
         if known || matches!(self.pacing, Pacing::Off | Pacing::Fixed(_)) {
@@ -204,7 +210,13 @@ impl Pacer {
                 match refusal.stated {
                     Some(wait) if wait >= WINDOW_FROM => {
                         let quota = bucket.passed_since_mark(mark).max(1);
-                        Some(State::Window(Window::met(quota, bucket.marked_at(), now + wait, wall, now)))
+                        Some(State::Window(Window::met(
+                            quota,
+                            bucket.marked_at(),
+                            now + wait,
+                            wall,
+                            now,
+                        )))
                     }
                     _ => match bucket.refused(mark, &refusal) {
                         bucket::Lesson::Learned => None,

@@ -145,6 +145,8 @@ enum Policy {
     Learned,
     /// As the tutorial's arithmetic has it, without pacing
     Tutorial,
+    /// It is told the limit, and keeps to it
+    Fixed,
 }
 
 impl Policy {
@@ -152,6 +154,7 @@ impl Policy {
         match self {
             Policy::Learned => cxone_sim::Policy::Learned,
             Policy::Tutorial => cxone_sim::Policy::Tutorial,
+            Policy::Fixed => cxone_sim::Policy::Fixed,
         }
     }
 }
@@ -170,7 +173,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             args.high, args.requests
         ));
     }
-    let world = args.scenario(limit).world(&args.policy.of_sim().config());
+    let scenario = args.scenario(limit);
+    let world = scenario.world(&scenario.config(args.policy.of_sim()));
     let report = world.run(args.seed)?;
     let mut stdout = io::stdout().lock();
     if args.json {

@@ -1,7 +1,7 @@
 //! Runs the suite and prints a table: medians over the seeds, and the worst seed beside.
 //!
 //! ```text
-//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,off] [--trace SEED] [--strangers yes]
+//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,fixed,off] [--trace SEED] [--strangers yes]
 //! ```
 //!
 //! `--strangers yes` adds limits that are in no list.
@@ -65,7 +65,7 @@ fn policy(name: &str) -> Result<Policy, String> {
 }
 
 fn row(scenario: &Scenario, policy: Policy, seeds: u32) -> Result<(), cxone_core::ConfigError> {
-    let sum = scenario.measure(&policy.config(), seeds)?;
+    let sum = scenario.measure(&scenario.config(policy), seeds)?;
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     println!(
         "{:<17} {:<8} {:>5} {:>7.3} {:>7} {:>5} {:>5} {:>6} {:>9} {:>9} {:>7.3} {:>7}",
@@ -86,7 +86,7 @@ fn row(scenario: &Scenario, policy: Policy, seeds: u32) -> Result<(), cxone_core
 }
 
 fn show(scenario: &Scenario, policy: Policy, seed: u64) -> Result<(), cxone_core::ConfigError> {
-    let world = scenario.world(&policy.config());
+    let world = scenario.world(&scenario.config(policy));
     let line = |at: Duration, client: usize, event: Event<'_>| {
         println!("{:>12.6} {client} {event:?}", at.as_secs_f64());
     };

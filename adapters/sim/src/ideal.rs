@@ -14,7 +14,8 @@
 //! one, and by the level for a bucket, which an earlier pass never lowers at a later moment below
 //! what a later one would have left. So by induction the sender that takes each earliest moment
 //! has passed at least as many at any moment as any other has. Which request is the k-th does not
-//! matter: all take the same time.
+//! matter: all take the same time. There is one exception: a limit that falls after a number of
+//! requests rewards a sender that saves up its tokens first, and this one does not.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

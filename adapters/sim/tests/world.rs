@@ -71,8 +71,10 @@ fn jobs() -> impl Strategy<Value = Vec<SimJob>> {
 
 fn worlds() -> impl Strategy<Value = World> {
     let policy = prop::sample::select(&Policy::ALL[..]);
-    let client = (policy, jobs(), 1..10u32).prop_map(|(policy, jobs, concurrency)| {
-        let config = Config { concurrency, ..policy.config() };
+    // One that is told a limit is mostly told a wrong one.
+    let client = (policy, limit(), jobs(), 1..10u32);
+    let client = client.prop_map(|(policy, told, jobs, concurrency)| {
+        let config = Config { concurrency, ..policy.config(&told) };
         Client { config, jobs }
     });
     let clients = prop::collection::vec(client, 1..4);
@@ -135,7 +137,7 @@ proptest! {
 #[test]
 fn another_seed_gives_another_run() {
     for scenario in suite() {
-        let world = scenario.world(&Policy::Learned.config());
+        let world = scenario.world(&scenario.config(Policy::Learned));
         assert_ne!(world.run(1).unwrap(), world.run(2).unwrap(), "{}", scenario.name);
     }
 }
@@ -144,7 +146,7 @@ fn another_seed_gives_another_run() {
 fn no_scenario_loses_a_request_or_sends_one_early() {
     for scenario in suite().into_iter().chain(strangers()) {
         for policy in Policy::ALL {
-            let world = scenario.world(&policy.config());
+            let world = scenario.world(&scenario.config(policy));
             for seed in 0..3 {
                 let report = world.run(seed).unwrap();
                 let name =
@@ -152,7 +154,8 @@ fn no_scenario_loses_a_request_or_sends_one_early() {
                 assert_eq!(report.requests, u64::from(scenario.requests), "{name}");
                 assert_eq!((report.lost, report.early), (0, 0), "{name}");
                 assert!(report.max_in_flight <= u64::from(scenario.concurrency), "{name}");
-                assert!(report.ratio() >= 1.0, "{name}");
+                // Which alone may be faster than the ideal, as that one's description says.
+                assert!(report.ratio() >= 1.0 || scenario.name == "fallen", "{name}");
             }
         }
     }
@@ -175,7 +178,7 @@ fn a_run_is_given_up_at_its_horizon() {
 fn a_rise_is_counted_until_it_is_used() {
     let mut scenario = suite().into_iter().find(|scenario| scenario.name == "I").unwrap();
     let used = |scenario: &cxone_sim::Scenario| {
-        let report = scenario.world(&Policy::Off.config()).run(0).unwrap();
+        let report = scenario.world(&scenario.config(Policy::Off)).run(0).unwrap();
         report.passed_until_rise_used
     };
     // Who does not pace uses what there is, at once: the twenty by which it is measured.

@@ -75,7 +75,13 @@ impl Bucket {
     }
 
     /// After the first refusal.
-    pub(super) fn met(quota: u64, rtt: Duration, mark: Mark, first: Mark, opens: Instant) -> Bucket {
+    pub(super) fn met(
+        quota: u64,
+        rtt: Duration,
+        mark: Mark,
+        first: Mark,
+        opens: Instant,
+    ) -> Bucket {
         let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
         let mut bucket = Bucket::new(rtt.clamp(FASTEST, SECOND), quota, mark, first);
         bucket.empty_until(opens);
@@ -177,9 +183,7 @@ impl Bucket {
         let span = nanos(mark.at.saturating_since(self.mark.at));
         if accepted == 0 {
             self.fruitless += 1;
-            if refusal.stated.is_none()
-                && (self.quality == Quality::None || self.fruitless >= 2)
-            {
+            if refusal.stated.is_none() && (self.quality == Quality::None || self.fruitless >= 2) {
                 return Lesson::NotARate;
             }
         }
@@ -228,11 +232,12 @@ impl Bucket {
         self.mark = mark;
         self.grown = None;
         self.refused = 0;
-        self.hold_until = refusal.opens.as_nanos() + match self.quality {
-            Quality::None => 0,
-            Quality::Rough => SECOND / 2,
-            Quality::Exact => HOLD,
-        };
+        self.hold_until = refusal.opens.as_nanos()
+            + match self.quality {
+                Quality::None => 0,
+                Quality::Rough => SECOND / 2,
+                Quality::Exact => HOLD,
+            };
         self.empty_until(refusal.opens);
         Lesson::Learned
     }

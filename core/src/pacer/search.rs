@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use super::Mark;
 use super::belief::Belief;
 use super::bucket::Bucket;
 use super::window::{Window, snap};
-use super::Mark;
 use crate::gate::Permit;
 use crate::time::{Instant, Wall};
 

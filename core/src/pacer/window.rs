@@ -58,7 +58,13 @@ impl Window {
     }
 
     /// The server has refused and stated a wait.
-    pub(super) fn met(quota: u64, first: Instant, reset: Instant, wall: Wall, now: Instant) -> Window {
+    pub(super) fn met(
+        quota: u64,
+        first: Instant,
+        reset: Instant,
+        wall: Wall,
+        now: Instant,
+    ) -> Window {
         Window {
             quota,
             length: guess(first, reset, wall, now),
@@ -231,7 +237,10 @@ fn guess(first: Instant, reset: Instant, wall: Wall, now: Instant) -> Option<Dur
             let past = at % (seconds * 1000);
             past <= 1100 && Duration::from_secs(*seconds) >= seen
         };
-        STANDARD.iter().find(|seconds| **seconds >= 10 && aligned(seconds)).map(|s| Duration::from_secs(*s))
+        STANDARD
+            .iter()
+            .find(|seconds| **seconds >= 10 && aligned(seconds))
+            .map(|s| Duration::from_secs(*s))
     })
 }
 
@@ -293,7 +302,8 @@ impl Reserve {
         let length = length.saturating_sub(tail);
         let kept = length.as_nanos() * u128::from(left) / u128::from(most.max(1));
         let until_reset = Duration::from_nanos(kept as u64) + tail;
-        let at = Instant::from_nanos(reset.as_nanos().saturating_sub(until_reset.as_nanos() as u64));
+        let at =
+            Instant::from_nanos(reset.as_nanos().saturating_sub(until_reset.as_nanos() as u64));
         if now >= at { Permit::Now } else { Permit::At(at) }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for scenario in chosen(&args.only) {
         let policy = args.policy.of_sim();
-        let summary = scenario.measure(&policy.config(), seeds)?;
+        let summary = scenario.measure(&scenario.config(policy), seeds)?;
         rows.push(Row::new(&scenario, policy.name(), &summary));
     }
     let mut stdout = io::stdout().lock();

@@ -22,6 +22,7 @@ use crate::server::{Change, Server, When, Windows};
 /// | busy | no limit is met, but the server has only two workers |
 /// | dated | 503 with an HTTP-date by a clock that is 90 s ahead |
 /// | halved, doubled | quotas of 100 per 10 s that become 50 or 200 |
+/// | fallen, risen | H and I, but the limit changes after 500 requests and not by the clock |
 /// | crowd | ten clients at one bucket of 50/s + 50 |
 /// | many | 64 in flight at 100/s + 20 |
 pub fn strangers() -> Vec<Scenario> {
@@ -29,6 +30,10 @@ pub fn strangers() -> Vec<Scenario> {
     let changing = |to: &str| {
         let change = Change { when: When::At(Duration::from_secs(25)), limit: limit(to) };
         Server { changes: vec![change], ..Server::new(limit("fixed:100/10s")) }
+    };
+    let after_500 = |from: &str, to: &str| {
+        let change = Change { when: When::Accepted(500), limit: limit(to) };
+        Server { changes: vec![change], ..stating(limit(from)) }
     };
     let odd = Server { windows: Windows::FirstRequest, ..Server::new(limit("fixed:37/7s")) };
     let told = Server { announce: Announce::Draft10, ..Server::new(limit("sliding:60/20s")) };
@@ -54,6 +59,8 @@ pub fn strangers() -> Vec<Scenario> {
         batch("dated", 200, dated),
         batch("halved", 600, changing("fixed:50/10s")),
         batch("doubled", 600, changing("fixed:200/10s")),
+        batch("fallen", 1000, after_500("bucket:20/s+20", "bucket:5/s+20")),
+        batch("risen", 1000, after_500("bucket:5/s+20", "bucket:20/s+20")),
         Scenario { clients: 10, ..batch("crowd", 2000, stating(limit("bucket:50/s+50"))) },
         Scenario { concurrency: 64, ..batch("many", 3000, stating(limit("bucket:100/s+20"))) },
     ]
