@@ -176,16 +176,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let scenario = args.scenario(limit);
     let world = scenario.world(&scenario.config(args.policy.of_sim()));
     let report = world.run(args.seed)?;
-    let mut stdout = io::stdout().lock();
-    if args.json {
-        let json = serde_json::to_string(&Outcome::new(args, &report)).map_err(io::Error::from)?;
-        writeln!(stdout, "{json}")?;
+    print(&if args.json {
+        serde_json::to_string(&Outcome::new(args, &report)).map_err(io::Error::from)?
     } else {
-        let text = Text { limit: &limit, report: &report };
-        writeln!(stdout, "{text}\n{}", plot(&report))?;
-    }
-    stdout.flush()?;
+        format!("{}\n{}", Text { limit: &limit, report: &report }, plot(&report))
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever stops reading has read enough.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 impl Args {

@@ -1,11 +1,11 @@
 //! The suite, as a table or as JSON.
 
-use std::io::{self, Write};
+use std::{fmt, io};
 
 use cxone_sim::{Scenario, Summary, suite};
 use serde::Serialize;
 
-use super::{Args, millis, misused, rounded};
+use super::{Args, millis, misused, print, rounded};
 use crate::failure::Failure;
 
 /// Enough for a median that does not hang on one seed.
@@ -40,14 +40,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let summary = scenario.measure(&scenario.config(policy), seeds)?;
         rows.push(Row::new(&scenario, policy.name(), &summary));
     }
-    let mut stdout = io::stdout().lock();
-    if args.json {
-        let json = serde_json::to_string(&rows).map_err(io::Error::from)?;
-        writeln!(stdout, "{json}")?;
+    print(&if args.json {
+        serde_json::to_string(&rows).map_err(io::Error::from)?
     } else {
-        table(&mut stdout, &rows, seeds)?;
-    }
-    stdout.flush()?;
+        Table { rows: &rows, seeds }.to_string()
+    })?;
     Ok(())
 }
 
@@ -66,41 +63,57 @@ fn chosen(only: &[String]) -> Vec<Scenario> {
     suite.into_iter().filter(wanted).collect()
 }
 
-fn table(out: &mut impl Write, rows: &[Row], seeds: u32) -> io::Result<()> {
-    let seeds = if seeds == 1 { "1 seed".into() } else { format!("{seeds} seeds") };
-    writeln!(out, "Medians of {seeds}; time is relative to the least that the limit allows.\n")?;
-    let line = [
-        "scenario", "requests", "time", "429s", "worst", "429s", "lost", "early", "flying",
-        "HIGH p99",
-    ];
-    print(out, line.map(str::to_owned))?;
-    for row in rows {
-        print(
-            out,
-            [
-                row.scenario.to_owned(),
-                row.requests.to_string(),
-                format!("{:.3}", row.makespan_ratio),
-                row.throttled.to_string(),
-                format!("{:.3}", row.worst.makespan_ratio),
-                row.worst.throttled.to_string(),
-                row.lost.to_string(),
-                row.early.to_string(),
-                row.max_in_flight.to_string(),
-                row.high_p99_ms.map_or("-".into(), |ms| format!("{ms} ms")),
-            ],
-        )?;
-    }
-    Ok(())
+/// A line each scenario.
+struct Table<'a> {
+    rows: &'a [Row],
+    seeds: u32,
 }
 
-fn print(out: &mut impl Write, [name, rest @ ..]: [String; 10]) -> io::Result<()> {
-    write!(out, "{name:<16}")?;
-    let widths = [8, 8, 5, 8, 5, 4, 5, 6, 10];
-    for (cell, width) in rest.iter().zip(widths) {
-        write!(out, " {cell:>width$}")?;
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seeds = match self.seeds {
+            1 => "1 seed".into(),
+            seeds => format!("{seeds} seeds"),
+        };
+        writeln!(
+            f,
+            "Medians of {seeds}; time is in multiples of the least that the limit allows.\n"
+        )?;
+        let [time, refused] = ["time", "429s"];
+        line(
+            f,
+            [
+                "scenario", "requests", time, refused, "worst", refused, "lost", "early", "flying",
+                "HIGH p99",
+            ],
+        )?;
+        for row in self.rows {
+            let ratio = |ratio: f64| format!("{ratio:.3}");
+            writeln!(f)?;
+            line(
+                f,
+                [
+                    row.scenario,
+                    &row.requests.to_string(),
+                    &ratio(row.makespan_ratio),
+                    &row.throttled.to_string(),
+                    &ratio(row.worst.makespan_ratio),
+                    &row.worst.throttled.to_string(),
+                    &row.lost.to_string(),
+                    &row.early.to_string(),
+                    &row.max_in_flight.to_string(),
+                    &row.high_p99_ms.map_or("-".into(), |ms| format!("{ms} ms")),
+                ],
+            )?;
+        }
+        Ok(())
     }
-    writeln!(out)
+}
+
+fn line(f: &mut fmt::Formatter<'_>, [name, rest @ ..]: [&str; 10]) -> fmt::Result {
+    write!(f, "{name:<16}")?;
+    let widths = [8, 6, 5, 6, 5, 4, 5, 6, 9];
+    rest.iter().zip(widths).try_for_each(|(cell, width)| write!(f, " {cell:>width$}"))
 }
 
 impl Row {

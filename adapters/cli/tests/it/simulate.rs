@@ -115,7 +115,20 @@ async fn a_part_of_the_suite_is_a_table() {
     let lines: Vec<&str> = run.stdout.lines().skip(2).collect();
     let names: Vec<&str> = lines.iter().map(|line| line.split_once(' ').unwrap().0).collect();
     assert_eq!(names, ["scenario", "A", "J"]);
-    assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()));
+    let width = lines[0].chars().count();
+    assert!(width <= 80 && lines.iter().all(|line| line.chars().count() == width));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn whoever_stops_reading_has_read_enough() {
+    let mut command = Dir::new("simulate_pipe").cxone(&["simulate"]);
+    // The reader has gone before anything is written.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command.stdout(writer).spawn().unwrap();
+    let run = Run::from(child.wait_with_output().await.unwrap());
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
 }
 
 #[tokio::test]

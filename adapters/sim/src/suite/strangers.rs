@@ -13,6 +13,7 @@ use crate::server::{Change, Server, When, Windows};
 /// |---|---|
 /// | tiny | 2 per 10 s: less than the concurrency |
 /// | wide | 5000 per 60 s, which the concurrency hardly reaches |
+/// | first-A, first-B | A and B with windows from the first request: none is a multiple of its length after another |
 /// | odd | 37 per 7 s, windows from the first request, no header |
 /// | log-told | a sliding log that announces itself |
 /// | slow-bucket | 20 a minute, three at once, no header |
@@ -35,7 +36,8 @@ pub fn strangers() -> Vec<Scenario> {
         let change = Change { when: When::Accepted(500), limit: limit(to) };
         Server { changes: vec![change], ..stating(limit(from)) }
     };
-    let odd = Server { windows: Windows::FirstRequest, ..Server::new(limit("fixed:37/7s")) };
+    let first = |server| Server { windows: Windows::FirstRequest, ..server };
+    let media = limit("fixed:150/300s");
     let told = Server { announce: Announce::Draft10, ..Server::new(limit("sliding:60/20s")) };
     let queueing = Server { delay_after: Some(0), ..Server::new(limit("leaky:20/s+10")) };
     let busy = Server { workers: Some(2), service: ms(50), ..Server::new(limit("bucket:1000/s")) };
@@ -49,7 +51,9 @@ pub fn strangers() -> Vec<Scenario> {
     vec![
         batch("tiny", 20, stating(limit("fixed:2/10s"))),
         batch("wide", 10_000, stating(limit("fixed:5000/60s"))),
-        batch("odd", 300, odd),
+        batch("first-A", 600, first(stating(media))),
+        batch("first-B", 600, first(Server::new(media))),
+        batch("odd", 300, first(Server::new(limit("fixed:37/7s")))),
         batch("log-told", 400, told),
         batch("slow-bucket", 100, Server::new(limit("bucket:20/1m+3"))),
         batch("queueing", 500, queueing),
