@@ -83,7 +83,7 @@ impl Engine {
         // Waiting for a turn is free: retrying is timed from when the scopes were open again.
         let turn_since = self.scopes.opened_at(lane);
         let request_id = self.queue.id(slot);
-        let high = self.queue.class_of(slot) == Priority::High;
+        let asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
@@ -101,7 +101,7 @@ impl Engine {
             slot,
             id,
             lane,
-            stubs: self.scopes.sent(lane, now, high),
+            stubs: self.scopes.sent(lane, now, asker),
             token,
             timer: None,
             progress: Progress::Sent,

@@ -109,7 +109,8 @@ impl Pacer {
         later(learned, announced)
     }
 
-    pub(crate) fn sent(&mut self, now: Instant, high: bool) -> Mark {
+    pub(crate) fn sent(&mut self, now: Instant, asker: Asker) -> Mark {
+        let Asker { high, backlog } = asker;
         let mark = Mark { seq: self.seq, at: now };
         match &mut self.state {
             State::Free => {
@@ -117,9 +118,9 @@ impl Pacer {
                     self.first = mark;
                 }
             }
-            State::Search(search) => search.sent(mark),
+            State::Search(_) => {}
             State::Window(window) => window.sent(mark, high),
-            State::Bucket(bucket) => bucket.sent(mark),
+            State::Bucket(bucket) => bucket.sent(mark, backlog),
         }
         self.announced.sent(mark, high);
         self.seq += 1;
@@ -162,13 +163,7 @@ impl Pacer {
     }
 
     /// An attempt was refused. Says whether the belief has changed.
-    pub(crate) fn refused(
-        &mut self,
-        mark: Mark,
-        refusal: Refusal,
-        now: Instant,
-        wall: Wall,
-    ) -> bool {
+    pub(crate) fn refused(&mut self, mark: Mark, refusal: Refusal, now: Instant, wall: Wall) -> bool {
         let known = self.announced.is_live();
         self.announced.forget();
         if known || matches!(self.pacing, Pacing::Off | Pacing::Fixed(_)) {
@@ -184,11 +179,12 @@ impl Pacer {
         }
         self.explained = refusal.stated.is_none() && self.explains(mark).is_some();
         self.event = self.seq;
-        let quota = (mark.seq - self.first.seq).max(1);
+        // All that were sent but this one; those of them that are refused as well come off later.
+        let quota = (self.seq - self.first.seq - 1).max(1);
         let next = match &mut self.state {
             State::Free => match refusal.stated {
                 Some(wait) if wait >= WINDOW_FROM => {
-                    Some(State::Window(Window::met(quota, self.first.at, now + wait, wall, now)))
+                    Some(State::Window(Window::met(quota, self.first, now + wait, wall, now)))
                 }
                 _ => {
                     let rtt = now.saturating_since(mark.at);
@@ -197,7 +193,7 @@ impl Pacer {
             },
             State::Search(search) => match refusal.stated {
                 Some(wait) if wait >= WINDOW_FROM => {
-                    Some(State::Window(search.stated(now + wait, wall, now)))
+                    Some(State::Window(search.stated(self.seq - self.seq.min(search.quota()), now + wait, wall, now)))
                 }
                 _ => {
                     search.refused(refusal.opens, wall, now);
@@ -210,13 +206,7 @@ impl Pacer {
                 match refusal.stated {
                     Some(wait) if wait >= WINDOW_FROM => {
                         let quota = bucket.passed_since_mark(mark).max(1);
-                        Some(State::Window(Window::met(
-                            quota,
-                            bucket.marked_at(),
-                            now + wait,
-                            wall,
-                            now,
-                        )))
+                        Some(State::Window(Window::met(quota, bucket.mark(), now + wait, wall, now)))
                     }
                     _ => match bucket.refused(mark, &refusal) {
                         bucket::Lesson::Learned => None,

@@ -12,14 +12,14 @@ const SECOND: u64 = 1_000_000_000;
 /// While nothing is measured the rate doubles in about this time.
 const SEARCH_TAU: u64 = 1_400_000_000;
 /// A measured rate is kept for so long before it is tried to do better.
-const HOLD: u64 = 15 * SECOND;
-const GROW_TAU: u64 = 20 * SECOND;
-const GROW_FASTER: u64 = 2 * SECOND;
+const HOLD: u64 = 11 * SECOND;
+const GROW_TAU: u64 = 4 * SECOND;
 /// One measured roughly grows by this.
 const ROUGH_TAU: u64 = 6 * SECOND;
 const FASTEST: u64 = 10_000;
 /// Fewer than so many accepted between two refusals measure nothing.
 const ENOUGH: u64 = 4;
+const EXACT: u64 = 16;
 
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -36,7 +36,7 @@ pub(super) struct Bucket {
     /// When requests went again after it.
     opened: Mark,
     /// When it was tried to do better.
-    grown: Option<Mark>,
+    grown: Option<(Mark, u64)>,
     /// Refused since, the mark not counted.
     refused: u64,
     /// Refusals in a row with nothing accepted between them.
@@ -75,13 +75,7 @@ impl Bucket {
     }
 
     /// After the first refusal.
-    pub(super) fn met(
-        quota: u64,
-        rtt: Duration,
-        mark: Mark,
-        first: Mark,
-        opens: Instant,
-    ) -> Bucket {
+    pub(super) fn met(quota: u64, rtt: Duration, mark: Mark, first: Mark, opens: Instant) -> Bucket {
         let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
         let mut bucket = Bucket::new(rtt.clamp(FASTEST, SECOND), quota, mark, first);
         bucket.empty_until(opens);
@@ -121,30 +115,41 @@ impl Bucket {
         }
     }
 
-    pub(super) fn sent(&mut self, mark: Mark) {
+    pub(super) fn sent(&mut self, mark: Mark, backlog: u64) {
         let now = mark.at.as_nanos();
         if self.opened.seq <= self.mark.seq {
             self.opened = mark;
         }
         let since = now.saturating_sub(self.last).min(2 * self.interval);
         self.last = now;
-        if self.learns && now >= self.hold_until {
-            self.grown = self.grown.or(Some(mark));
-            let tau = match self.quality {
-                Quality::None => SEARCH_TAU,
-                Quality::Rough => ROUGH_TAU,
-                Quality::Exact => {
-                    let grown = now - self.hold_until;
-                    (u128::from(GROW_TAU) * u128::from(GROW_FASTER)
-                        / u128::from(GROW_FASTER + grown)) as u64
-                }
-            };
+        // What is left may not be worth a refusal.
+        let worth = self.quality != Quality::Exact
+            || self.interval.saturating_mul(backlog) >= HOLD;
+        if self.learns && worth && now >= self.hold_until {
+            let (grown, base) = *self.grown.get_or_insert((mark, self.interval));
+            // More was accepted than the rate and all that was saved up explain: it has risen.
+            let rested = nanos(self.opened.at.saturating_since(self.mark.at));
+            let explained = (nanos(mark.at.saturating_since(grown.at)) + rested) / base + 4;
+            if self.quality == Quality::Exact && mark.seq - grown.seq > explained {
+                self.quality = Quality::None;
+            }
+            let tau = self.tau();
             let less = u128::from(self.interval) * u128::from(since) / u128::from(tau.max(1));
             let less = (less as u64).min(self.interval / 3);
-            self.interval = (self.interval - less).max(FASTEST);
+            let fastest = if self.quality == Quality::Exact { base * 2 / 3 } else { FASTEST };
+            self.interval = (self.interval - less).max(fastest.max(FASTEST));
         }
         let tolerance = (self.burst - 1).saturating_mul(self.interval);
         self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
+    }
+
+    /// The time in which the rate grows by a factor of e.
+    fn tau(&self) -> u64 {
+        match self.quality {
+            Quality::None => SEARCH_TAU,
+            Quality::Rough => ROUGH_TAU,
+            Quality::Exact => GROW_TAU,
+        }
     }
 
     pub(super) fn passed(&mut self, mark: Mark, now: Instant) -> bool {
@@ -161,10 +166,14 @@ impl Bucket {
     }
 
     pub(super) fn refused_again(&mut self, mark: Mark) {
+        if self.opened.seq == 0 && mark.seq >= self.first.seq {
+            self.burst = (self.burst - 1).max(1);
+        }
         if mark.seq > self.mark.seq {
             self.refused += 1;
-        } else if self.opened.seq == 0 && mark.seq >= self.first.seq {
-            self.burst = (self.burst - 1).max(1); // it was not accepted before the first refusal
+            if self.quality == Quality::Exact {
+                self.hold_until += HOLD;
+            }
         }
     }
 
@@ -183,7 +192,9 @@ impl Bucket {
         let span = nanos(mark.at.saturating_since(self.mark.at));
         if accepted == 0 {
             self.fruitless += 1;
-            if refusal.stated.is_none() && (self.quality == Quality::None || self.fruitless >= 2) {
+            if refusal.stated.is_none()
+                && (self.quality == Quality::None || self.fruitless >= 2)
+            {
                 return Lesson::NotARate;
             }
         }
@@ -202,28 +213,34 @@ impl Bucket {
                 let allowed = nanos(at.at.saturating_since(self.mark.at)) / least;
                 allowed.saturating_sub(at.seq - self.mark.seq)
             };
-            let full = rest / least > self.burst
-                || self.grown.is_some_and(|grown| surplus(grown) > self.burst);
-            if !full && accepted >= 16 {
+            let slow = self.grown.is_some_and(|(grown, _)| surplus(grown) > self.burst + 1);
+            let filled = rest / least > self.burst;
+            let counted = if filled { since_opened.saturating_sub(self.burst) } else { accepted };
+            // Had it been full when the rate grew past it, it would have taken until now to empty.
+            let share = overshoot(self.burst, self.interval, self.tau());
+            let more = (self.interval >> 10).saturating_mul(share.max(30));
+            let least = least.min(self.interval + more);
+            if slow {
+                self.interval = least;
+                self.quality = if share < 150 { Quality::Exact } else { Quality::Rough };
+                (self.accepted, self.span) = (0, 0);
+            } else if counted >= EXACT {
+                let (n, t) = if filled { (counted, open) } else { (accepted, span) };
                 let expected = match self.accepted {
-                    0 => accepted,
-                    n => (u128::from(n) * u128::from(span) / u128::from(self.span.max(1))) as u64,
+                    0 => n,
+                    so_far => (u128::from(so_far) * u128::from(t) / u128::from(self.span.max(1))) as u64,
                 };
-                let noise = 2 + accepted / 16;
-                if self.accepted == 0 || expected.abs_diff(accepted) > noise {
+                let noise = 2 + n / 16;
+                if self.accepted == 0 || expected.abs_diff(n) > noise {
                     (self.accepted, self.span) = (0, 0);
                 }
-                self.accepted += accepted;
-                self.span += span;
+                self.accepted += n;
+                self.span += t;
                 self.interval = (self.span / self.accepted).max(FASTEST);
                 self.quality = Quality::Exact;
             } else {
-                let most = match full {
-                    true => self.interval * 10 / 7,
-                    false => self.interval * 2,
-                };
-                self.interval = least.min(most);
-                self.quality = Quality::Rough;
+                self.interval = least;
+                self.quality = if share < 150 { Quality::Exact } else { Quality::Rough };
                 (self.accepted, self.span) = (0, 0);
             }
         } else {
@@ -232,12 +249,11 @@ impl Bucket {
         self.mark = mark;
         self.grown = None;
         self.refused = 0;
-        self.hold_until = refusal.opens.as_nanos()
-            + match self.quality {
-                Quality::None => 0,
-                Quality::Rough => SECOND / 2,
-                Quality::Exact => HOLD,
-            };
+        self.hold_until = refusal.opens.as_nanos() + match self.quality {
+            Quality::None => 0,
+            Quality::Rough => SECOND / 2,
+            Quality::Exact => HOLD,
+        };
         self.empty_until(refusal.opens);
         Lesson::Learned
     }
@@ -246,8 +262,8 @@ impl Bucket {
         (mark.seq - self.mark.seq).saturating_sub(1).saturating_sub(self.refused)
     }
 
-    pub(super) fn marked_at(&self) -> Instant {
-        self.mark.at
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
     }
 
     pub(super) fn first(&self) -> Mark {
@@ -270,6 +286,19 @@ impl Bucket {
     fn empty_until(&mut self, at: Instant) {
         self.ready = at.as_nanos();
     }
+}
+
+/// A rate that grows by a factor of e in `tau` was refused at `interval`: by how much had it passed
+/// the rate of a bucket that was full when it did? In 1024ths of that rate.
+///
+/// The excess since then is the burst: with y the ratio of the two rates, y − 1 − ln y = k y, where
+/// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) for the left side, which is within 5 %
+/// up to y = 3, this is a quadratic equation.
+fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
+    let k = (u128::from(burst) * u128::from(interval) * 1024 / u128::from(tau.max(1))).min(512) as u64;
+    let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
+    let root = (b * b + 8 * k * a).isqrt();
+    ((b + root) * 1024 / (2 * a)).min(3 * 1024)
 }
 
 fn nanos(span: Duration) -> u64 {

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::Mark;
 use super::belief::Belief;
 use super::bucket::Bucket;
 use super::window::{Window, snap};
+use super::Mark;
 use crate::gate::Permit;
 use crate::time::{Instant, Wall};
 
@@ -43,7 +43,9 @@ impl Search {
         if now >= self.next { Permit::Now } else { Permit::At(self.next) }
     }
 
-    pub(super) fn sent(&mut self, _mark: Mark) {}
+    pub(super) fn quota(&self) -> u64 {
+        self.quota
+    }
 
     pub(super) fn refused(&mut self, opens: Instant, wall: Wall, now: Instant) {
         (self.last_refused, self.wall) = (now, wall);
@@ -79,8 +81,8 @@ impl Search {
         self.next = now + best.unwrap_or(opens_in).max(opens_in);
     }
 
-    pub(super) fn stated(&self, reset: Instant, wall: Wall, now: Instant) -> Window {
-        Window::met(self.quota, self.first, reset, wall, now)
+    pub(super) fn stated(&self, seq: u64, reset: Instant, wall: Wall, now: Instant) -> Window {
+        Window::met(self.quota, Mark { seq, at: self.first }, reset, wall, now)
     }
 
     pub(super) fn passed(&mut self, mark: Mark, now: Instant) -> Option<Found> {

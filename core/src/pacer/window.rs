@@ -32,6 +32,8 @@ pub(super) struct Window {
     spoiled: bool,
     /// Refused far too early once: the reset may be dated wrongly.
     doubted: bool,
+    /// It was met by being refused, and no other has begun since.
+    new: bool,
     /// Accepted beyond the quota in this window.
     over: u32,
     pub(super) high: Reserve,
@@ -52,25 +54,20 @@ impl Window {
             ramp: 1,
             spoiled: false,
             doubted: false,
+            new: false,
             over: 0,
             high: Reserve::default(),
         }
     }
 
     /// The server has refused and stated a wait.
-    pub(super) fn met(
-        quota: u64,
-        first: Instant,
-        reset: Instant,
-        wall: Wall,
-        now: Instant,
-    ) -> Window {
+    pub(super) fn met(quota: u64, first: Mark, reset: Instant, wall: Wall, now: Instant) -> Window {
         Window {
             quota,
-            length: guess(first, reset, wall, now),
-            base: Mark { seq: 0, at: first },
-            before: first,
-            refused: 0,
+            length: guess(first.at, reset, wall, now),
+            base: first,
+            before: first.at,
+            refused: 1,
             reset: Some(reset),
             clean: 0,
             measure_after: 2,
@@ -78,6 +75,7 @@ impl Window {
             ramp: 1,
             spoiled: true,
             doubted: false,
+            new: true,
             over: 0,
             high: Reserve::default(),
         }
@@ -98,6 +96,7 @@ impl Window {
             ramp: 1,
             spoiled: true,
             doubted: false,
+            new: false,
             over: 0,
             high: Reserve::default(),
         }
@@ -121,7 +120,9 @@ impl Window {
                 _ => Permit::Now,
             };
         }
-        let measure = self.reset.is_none() || self.clean >= self.measure_after;
+        // A few that are left are worth a try: they would wait for a whole window.
+        let few = !self.spoiled && asker.backlog <= self.quota / 4;
+        let measure = self.reset.is_none() || few || self.clean >= self.measure_after;
         match self.reset {
             _ if measure && in_flight <= self.over / 2 => Permit::Now,
             _ if measure && !self.fixed => Permit::AfterAnswer,
@@ -135,6 +136,7 @@ impl Window {
             let used = self.used(mark.seq);
             self.clean += u32::from(used >= self.quota && !self.spoiled);
             self.spoiled = false;
+            self.new = false;
             self.ramp = 1;
             self.over = 0;
             self.before = self.base.at;
@@ -167,6 +169,9 @@ impl Window {
     pub(super) fn refused_again(&mut self, mark: Mark) {
         if mark.seq >= self.base.seq {
             self.refused += 1;
+            if self.new {
+                self.quota = (self.quota - 1).max(1);
+            }
         }
     }
 
@@ -179,11 +184,13 @@ impl Window {
     ) -> Option<Search> {
         let used = self.used(mark.seq);
         self.refused += 1;
-        if self.clean >= self.measure_after {
-            self.measure_after = self.measure_after.saturating_mul(2);
+        if used > 0 {
+            if self.clean >= self.measure_after {
+                self.measure_after = self.measure_after.saturating_mul(2);
+            }
+            self.clean = 0;
+            self.spoiled = true;
         }
-        self.clean = 0;
-        self.spoiled = true;
         if used > 0 && used < self.quota / 2 && refusal.stated.is_none() && !self.doubted {
             self.doubted = true;
             return None;
@@ -237,10 +244,7 @@ fn guess(first: Instant, reset: Instant, wall: Wall, now: Instant) -> Option<Dur
             let past = at % (seconds * 1000);
             past <= 1100 && Duration::from_secs(*seconds) >= seen
         };
-        STANDARD
-            .iter()
-            .find(|seconds| **seconds >= 10 && aligned(seconds))
-            .map(|s| Duration::from_secs(*s))
+        STANDARD.iter().find(|seconds| **seconds >= 10 && aligned(seconds)).map(|s| Duration::from_secs(*s))
     })
 }
 
@@ -302,8 +306,7 @@ impl Reserve {
         let length = length.saturating_sub(tail);
         let kept = length.as_nanos() * u128::from(left) / u128::from(most.max(1));
         let until_reset = Duration::from_nanos(kept as u64) + tail;
-        let at =
-            Instant::from_nanos(reset.as_nanos().saturating_sub(until_reset.as_nanos() as u64));
+        let at = Instant::from_nanos(reset.as_nanos().saturating_sub(until_reset.as_nanos() as u64));
         if now >= at { Permit::Now } else { Permit::At(at) }
     }
 }
