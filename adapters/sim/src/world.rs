@@ -16,10 +16,10 @@ use run::Run;
 
 /// A server, the clients that share its quota, and the way between them.
 ///
-/// [`run`](Self::run) drives one [`Engine`](cxone_core::Engine) a client as a host does, on a clock that jumps from
-/// event to event. The same seed gives the same run, to the nanosecond. By the seed vary the start
-/// of the run within a window or a second of the server's, the latencies, the lateness of timers
-/// and what the engines draw.
+/// [`run`](Self::run) drives one [`Engine`](cxone_core::Engine) a client as a host does, on a clock
+/// that jumps from event to event. The same seed gives the same run, to the nanosecond. By the seed
+/// vary the start of the run within a window or a second of the server's, the latencies, the
+/// lateness of timers and what the engines draw.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The server.
