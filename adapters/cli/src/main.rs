@@ -6,6 +6,7 @@
 //! | `sync.rs` | the sync: pages in, records out |
 //! | `server.rs` | which server: the one of the environment, or the embedded mock |
 //! | `explain.rs` | what the client would do with an answer |
+//! | `simulate.rs` | what would become of so many requests under a limit |
 //! | `output.rs` | the file of records |
 //! | `screen.rs` | what is shown while it runs: lines, bar, countdown |
 //! | `waits.rs` | what is waited for, and for how long |
@@ -22,6 +23,7 @@ mod report;
 mod screen;
 mod server;
 mod signals;
+mod simulate;
 mod sync;
 mod waits;
 
@@ -69,6 +71,11 @@ enum Command {
     /// counts, and the body is ignored.
     #[command(after_help = explain::HELP_EXAMPLES)]
     Explain(explain::Args),
+    /// Say how long so many requests take under a limit, before anyone sends them
+    ///
+    /// It runs the client's own engine against a model of the server, in virtual time.
+    #[command(after_help = simulate::HELP_EXAMPLES)]
+    Simulate(simulate::Args),
     /// Run a mock CXone server in the foreground, to try integrations on
     Mock(cxone_mock::cli::Args),
 }
@@ -93,6 +100,7 @@ async fn main() -> ExitCode {
             sync::run(args).await
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Mock(args) => {
             cxone_mock::cli::run(args).await.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }

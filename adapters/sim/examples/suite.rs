@@ -1,20 +1,23 @@
 //! Runs the suite and prints a table: medians over the seeds, and the worst seed beside.
 //!
 //! ```text
-//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,off] [--trace SEED]
+//! cargo run --release -p cxone-sim --example suite -- [--seeds 20] [--only A,B] [--policy learned,tutorial,fixed,off] [--trace SEED] [--strangers yes]
 //! ```
+//!
+//! `--strangers yes` adds limits that are in no list.
 //!
 //! With `--trace` nothing but the events of the chosen scenarios with that seed are printed.
 
 use std::time::Duration;
 
-use cxone_sim::{Event, Policy, Report, Scenario, suite};
+use cxone_sim::{Event, Policy, Scenario, strangers, suite};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut seeds = 20;
     let mut only: Vec<String> = Vec::new();
     let mut policies = vec![Policy::Learned];
     let mut trace = None;
+    let mut scenarios = suite();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or(format!("{arg} wants a value"))?;
@@ -23,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--only" => only = value.split(',').map(str::to_owned).collect(),
             "--policy" => policies = value.split(',').map(policy).collect::<Result<_, _>>()?,
             "--trace" => trace = Some(value.parse()?),
-            _ => return Err(format!("{arg}: --seeds, --only, --policy or --trace").into()),
+            "--strangers" => scenarios.extend(strangers()),
+            _ => return Err(format!("{arg} is none of the options").into()),
         }
     }
     let chosen = |scenario: &Scenario| only.is_empty() || only.iter().any(|n| n == scenario.name);
@@ -44,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "429s"
         );
     }
-    for scenario in suite().into_iter().filter(chosen) {
+    for scenario in scenarios.into_iter().filter(chosen) {
         for &policy in &policies {
             match trace {
                 Some(seed) => show(&scenario, policy, seed)?,
@@ -60,34 +64,29 @@ fn policy(name: &str) -> Result<Policy, String> {
     found.ok_or(format!("{name} is no policy"))
 }
 
-fn row(scenario: &Scenario, policy: Policy, seeds: u64) -> Result<(), cxone_core::ConfigError> {
-    let world = scenario.world(&policy.config());
-    let reports = (0..seeds).map(|seed| world.run(seed)).collect::<Result<Vec<Report>, _>>()?;
-    let ratios = sorted(reports.iter().map(|report| (report.ratio() * 1e6) as u64));
-    let throttled = sorted(reports.iter().map(|report| report.throttled));
-    let p99 = sorted(reports.iter().map(|report| report.classes[0].p99.as_millis() as u64));
-    let rises = sorted(reports.iter().filter_map(|report| report.passed_until_rise_used));
-    let high = reports.iter().any(|report| report.classes[0].requests > 0);
+fn row(scenario: &Scenario, policy: Policy, seeds: u32) -> Result<(), cxone_core::ConfigError> {
+    let sum = scenario.measure(&scenario.config(policy), seeds)?;
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     println!(
         "{:<17} {:<8} {:>5} {:>7.3} {:>7} {:>5} {:>5} {:>6} {:>9} {:>9} {:>7.3} {:>7}",
         scenario.name,
         policy.name(),
         scenario.requests,
-        median(&ratios) as f64 / 1e6,
-        median(&throttled),
-        reports.iter().map(|report| report.lost).sum::<u64>(),
-        reports.iter().map(|report| report.early).sum::<u64>(),
-        reports.iter().map(|report| report.max_in_flight).max().unwrap_or(0),
-        if high { median(&p99).to_string() } else { "-".into() },
-        if rises.is_empty() { "-".into() } else { median(&rises).to_string() },
-        ratios.last().copied().unwrap_or(0) as f64 / 1e6,
-        throttled.last().copied().unwrap_or(0),
+        sum.makespan_ratio,
+        sum.throttled,
+        sum.lost,
+        sum.early,
+        sum.max_in_flight,
+        or_dash(sum.high_p99.map(|p99| p99.as_millis().to_string())),
+        or_dash(sum.passed_until_rise_used.map(|many| many.to_string())),
+        sum.worst_makespan_ratio,
+        sum.worst_throttled,
     );
     Ok(())
 }
 
 fn show(scenario: &Scenario, policy: Policy, seed: u64) -> Result<(), cxone_core::ConfigError> {
-    let world = scenario.world(&policy.config());
+    let world = scenario.world(&scenario.config(policy));
     let line = |at: Duration, client: usize, event: Event<'_>| {
         println!("{:>12.6} {client} {event:?}", at.as_secs_f64());
     };
@@ -100,14 +99,4 @@ fn show(scenario: &Scenario, policy: Policy, seed: u64) -> Result<(), cxone_core
         report.throttled
     );
     Ok(())
-}
-
-fn sorted(values: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    values
-}
-
-fn median(sorted: &[u64]) -> u64 {
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }

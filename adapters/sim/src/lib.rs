@@ -35,9 +35,12 @@ mod headers;
 mod ideal;
 mod latency;
 pub mod limiter;
+#[cfg(test)]
+mod peers;
 mod report;
 mod server;
 pub mod suite;
+mod summary;
 mod world;
 
 pub use headers::{Announce, RetryAfter};
@@ -46,5 +49,6 @@ pub use latency::Latency;
 pub use limiter::{Decision, LimitSpec, Limiter, Model, SpecError};
 pub use report::{Class, Report};
 pub use server::{Change, Server, When, Windows};
-pub use suite::{Policy, Scenario, suite};
+pub use suite::{Policy, Scenario, Urgent, strangers, suite};
+pub use summary::Summary;
 pub use world::{Client, Event, SimJob, World};

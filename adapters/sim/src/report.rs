@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cxone_core::Priority;
+use cxone_core::{Priority, RequestError};
 
 use crate::limiter::{LimitSpec, Model};
 
 /// What came out of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Requests that were submitted.
     pub requests: u64,
@@ -21,6 +21,8 @@ pub struct Report {
     pub throttled: u64,
     /// Requests that did not end well, those that were not accepted or never ended included.
     pub lost: u64,
+    /// How the first of those ended that the engine gave up.
+    pub given_up: Option<RequestError>,
     /// Attempts that were started before a moment that a refusal had stated to that client: law 1
     /// of the engine, counted by the world and not by the engine. A stated wait below a second
     /// sets none.
@@ -53,7 +55,8 @@ pub struct Class {
 }
 
 impl Report {
-    /// The makespan over the least that it could have been; 1 for a run of nothing.
+    /// The makespan over the least that it could have been; 1 for a run of nothing. It says little of
+    /// a run that lost requests.
     pub fn ratio(&self) -> f64 {
         match self.ideal.as_nanos() {
             0 => 1.0,
@@ -88,8 +91,8 @@ pub(crate) fn used_after(passes: &[Duration], limit: &LimitSpec) -> Option<u64> 
             ((limit.quota as usize * 9).div_ceil(10).max(1), limit.window)
         }
         Model::Bucket | Model::Leaky => {
-            let even = limit.window * RATE_OVER as u32 / limit.quota.max(1);
-            (RATE_OVER + 1, even * 10 / 9)
+            let even = limit.window.saturating_mul(RATE_OVER as u32) / limit.quota.max(1);
+            (RATE_OVER + 1, even.saturating_mul(10) / 9)
         }
     };
     let used = passes.windows(many).position(|run| run[many - 1] - run[0] <= within)?;

@@ -138,7 +138,11 @@ impl<'a> Door<'a> {
         let held_back = match self.server.delay_after {
             Some(after) if accepted => {
                 let spec = self.limiter.spec();
-                self.limiter.ahead().saturating_sub(spec.window * after / spec.quota.max(1))
+                let ahead = self.limiter.ahead();
+                let ahead =
+                    ahead.saturating_sub(spec.window.saturating_mul(after) / spec.quota.max(1));
+                // Counted, like all else, from when the millisecond began.
+                ahead.saturating_sub(Duration::from_nanos(now - self.floor(now)))
             }
             _ => Duration::ZERO,
         };

@@ -13,21 +13,26 @@
 //! | E | nginx `limit_req` 10/s burst 5 nodelay, no header |
 //! | F | C, refused requests count too |
 //! | G-A-…, G-C-… | A and C, announced as draft-10 or `X-RateLimit-*` |
-//! | H | bucket 20/s + 20 that falls to 5/s midway, Retry-After |
-//! | I | bucket 5/s + 20 that rises to 20/s midway, Retry-After |
+//! | H | bucket 20/s + 20 that falls to 5/s after 24 s, Retry-After |
+//! | I | bucket 5/s + 20 that rises to 20/s after 96 s, Retry-After |
 //! | J | A, shared by three clients that know nothing of each other |
 //! | U-… | 500 LOW, then 20 HIGH, one each 400 ms; 20 ms of service, 2 ms away |
 //! | nginx-…, express-… | as servers on the same machine: 20 ms of service, 2 ms away |
 
+mod strangers;
+
 use std::time::Duration;
 
-use cxone_core::{Backoff, Config, Pacing, Priority};
+use cxone_core::{Backoff, Config, KnownLimit, Pacing, Priority};
 
 use crate::headers::{Announce, RetryAfter};
+use crate::ideal::ideal_makespan;
 use crate::latency::Latency;
-use crate::limiter::LimitSpec;
+use crate::limiter::{LimitSpec, Model};
 use crate::server::{Change, Server, When, Windows};
-use crate::world::{Client, SimJob, World};
+use crate::world::{Client, HORIZON, SimJob, World};
+
+pub use strangers::strangers;
 
 /// How a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub enum Policy {
     Learned,
     /// The tutorial's arithmetic, and no pacing.
     Tutorial,
+    /// It is told the limit that the server has at first, and keeps to it.
+    Fixed,
     /// The default backoff, and no pacing.
     Off,
 }
@@ -74,60 +81,79 @@ pub enum Urgent {
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Policy; 3] = [Policy::Learned, Policy::Tutorial, Policy::Off];
+    pub const ALL: [Policy; 4] = [Policy::Learned, Policy::Tutorial, Policy::Fixed, Policy::Off];
 
     /// Its name, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Policy::Learned => "learned",
             Policy::Tutorial => "tutorial",
+            Policy::Fixed => "fixed",
             Policy::Off => "off",
         }
     }
 
-    /// A client's settings.
-    pub fn config(self) -> Config {
+    /// The settings of a client of a server with that limit.
+    pub fn config(self, limit: &LimitSpec) -> Config {
+        let paced = |pacing| Config { pacing, ..Config::default() };
         match self {
             Policy::Learned => Config::default(),
-            Policy::Off => Config { pacing: Pacing::Off, ..Config::default() },
-            Policy::Tutorial => Config {
-                backoff: Backoff::tutorial(),
-                pacing: Pacing::Off,
-                ..Config::default()
-            },
+            Policy::Tutorial => Config { backoff: Backoff::tutorial(), ..paced(Pacing::Off) },
+            Policy::Fixed => paced(Pacing::Fixed(known(limit))),
+            Policy::Off => paced(Pacing::Off),
         }
     }
 }
 
+/// A limit as an operator would tell it to a client.
+fn known(limit: &LimitSpec) -> KnownLimit {
+    let burst = match limit.model {
+        Model::Fixed | Model::Sliding => None,
+        Model::Bucket => Some(limit.burst.max(1)),
+        // One more than nginx's burst: a request that is on time, and those ahead of it.
+        Model::Leaky => Some(limit.burst.saturating_add(1)),
+    };
+    KnownLimit { requests: limit.quota, per: limit.window, burst }
+}
+
 impl Scenario {
+    /// The settings of its clients under that policy.
+    pub fn config(&self, policy: Policy) -> Config {
+        policy.config(&self.server.limit)
+    }
+
     /// The scenario's world, with clients of these settings.
     pub fn world(&self, config: &Config) -> World {
         let config = Config { concurrency: self.concurrency, ..config.clone() };
         let clients = self.clients.max(1);
-        let client = |jobs| Client { config: config.clone(), jobs };
-        let mut world = World::new(self.server.clone(), self.latency, client(Vec::new()));
-        world.timer_lateness = self.timer_lateness;
-        world.clients = (0..clients)
-            .map(|i| client(low(self.requests / clients + u32::from(i < self.requests % clients))))
-            .collect();
-        let (many, each) = match self.urgent {
-            Urgent::None => return world,
-            Urgent::Spread(many) => {
-                // By a run that starts with a window, which is the longest.
-                let jobs = vec![Duration::ZERO; self.requests as usize];
-                let slots = self.concurrency * clients;
-                let least = self.latency.least();
-                let best = crate::ideal_makespan(&self.server, least, slots, &jobs, Duration::ZERO);
-                (many, best / (many + 1))
-            }
+        let (urgent, each) = match self.urgent {
+            Urgent::None | Urgent::Spread(0) => (0, Duration::ZERO),
+            Urgent::Spread(many) => (many, self.ideal_of_batch() / (many + 1)),
             Urgent::Each(many, each) => (many, each),
         };
-        for i in 0..many {
-            let jobs = &mut world.clients[(i % clients) as usize].jobs;
-            jobs.remove(0);
-            jobs.push(SimJob { at: each * (i + 1), priority: Priority::High });
+        // Both kinds are dealt out one by one, so that each client gets its share of both.
+        let jobs = |client: u32| {
+            let low = (client..self.requests.saturating_sub(urgent)).step_by(clients as usize);
+            let low = low.map(|_| SimJob { at: Duration::ZERO, priority: Priority::Low });
+            let high = (client..urgent).step_by(clients as usize);
+            let high = high.map(|i| SimJob { at: each * (i + 1), priority: Priority::High });
+            low.chain(high).collect()
+        };
+        let clients = (0..clients).map(|i| Client { config: config.clone(), jobs: jobs(i) });
+        World {
+            server: self.server.clone(),
+            clients: clients.collect(),
+            latency: self.latency,
+            timer_lateness: self.timer_lateness,
+            horizon: HORIZON,
         }
-        world
+    }
+
+    /// The least makespan if all were submitted at the start of a window.
+    fn ideal_of_batch(&self) -> Duration {
+        let jobs = vec![Duration::ZERO; self.requests as usize];
+        let slots = self.concurrency.saturating_mul(self.clients.max(1));
+        ideal_makespan(&self.server, self.latency.least(), slots, &jobs, Duration::ZERO)
     }
 }
 
@@ -143,10 +169,11 @@ pub fn suite() -> Vec<Scenario> {
 fn batches() -> Vec<Scenario> {
     let media = limit("fixed:150/300s");
     let bucket = limit("bucket:10/s+20");
-    let midway = |from: &str, to: &str| {
-        let mut server = stating(limit(from));
-        server.changes = vec![Change { when: When::Accepted(500), limit: limit(to) }];
-        server
+    // When half of the requests can have passed: by time and not by their number, or a sender
+    // that saves up its tokens for the slower half would be faster than one that sends.
+    let midway = |from: &str, secs: u64, to: &str| {
+        let when = When::At(Duration::from_secs(secs));
+        Server { changes: vec![Change { when, limit: limit(to) }], ..stating(limit(from)) }
     };
     vec![
         batch("A", 600, stating(media)),
@@ -154,9 +181,9 @@ fn batches() -> Vec<Scenario> {
         batch("C", 1000, stating(bucket)),
         batch("D", 500, Server::new(limit("sliding:100/60s"))),
         batch("E", 500, Server::new(limit("leaky:10/s+5"))),
-        batch("H", 1000, midway("bucket:20/s+20", "bucket:5/s+20")),
+        batch("H", 1000, midway("bucket:20/s+20", 24, "bucket:5/s+20")),
         batch("F", 1000, stating(bucket.counting_refused())),
-        batch("I", 1000, midway("bucket:5/s+20", "bucket:20/s+20")),
+        batch("I", 1000, midway("bucket:5/s+20", 96, "bucket:20/s+20")),
         Scenario { clients: 3, ..batch("J", 600, stating(media)) },
     ]
 }
@@ -230,9 +257,4 @@ fn stating(limit: LimitSpec) -> Server {
 
 fn limit(text: &str) -> LimitSpec {
     text.parse().expect("the suite's limits are written out here")
-}
-
-fn low(many: u32) -> Vec<SimJob> {
-    let job = SimJob { at: Duration::ZERO, priority: Priority::Low };
-    vec![job; many as usize]
 }

@@ -8,6 +8,7 @@ mod lines;
 mod records;
 mod settings;
 mod signals;
+mod simulate;
 
 use std::{
     fs,
