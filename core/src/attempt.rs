@@ -355,12 +355,13 @@ impl Engine {
         let stated = signals.wait.as_ref().map(|wait| wait.duration);
         let Engine { rng, config, scopes, now, .. } = self;
         let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
-        let Scope { gate, pacer, .. } = scopes.scope_mut(scope);
+        let Scope { gate, pacer, in_flight, .. } = scopes.scope_mut(scope);
         if believed.is_none()
             && let Some(rest) = pacer.explains(stub.mark)
         {
             gate.refused_elsewhere(stub.ticket);
-            let refusal = Refusal { stated: None, opens: now.instant + rest };
+            let opens = now.instant + rest;
+            let refusal = Refusal { stated: None, in_flight: *in_flight, opens };
             if pacer.refused(stub.mark, refusal, now.instant, now.wall) {
                 self.believes(scope);
             }
@@ -378,7 +379,8 @@ impl Engine {
         let index = scope;
         let scope = scopes.scope_mut(scope);
         let stated = stated.filter(|wait| config.backoff.believes(*wait, 0));
-        let refusal = Refusal { stated, opens: scope.gate.not_before() };
+        let (in_flight, opens) = (scope.in_flight, scope.gate.not_before());
+        let refusal = Refusal { stated, in_flight, opens };
         if scope.pacer.refused(stub.mark, refusal, now.instant, now.wall) {
             self.believes(index);
         }

@@ -70,6 +70,8 @@ pub(crate) struct Asker {
 pub(crate) struct Refusal {
     /// The wait that it stated, if that is believed.
     pub(crate) stated: Option<Duration>,
+    /// Attempts in flight, itself counted.
+    pub(crate) in_flight: u32,
     /// The moment at which the scope opens again for a probe.
     pub(crate) opens: Instant,
 }
@@ -244,7 +246,14 @@ impl Pacer {
             (None | Some(Quota::Window(_)), _) => match &mut self.rate {
                 None => {
                     let took = now.saturating_since(mark.at);
-                    self.rate = Some(Rate::met(accepted, took, mark, self.first, refusal.opens));
+                    self.rate = Some(Rate::met(
+                        accepted,
+                        u64::from(refusal.in_flight),
+                        took,
+                        mark,
+                        self.first,
+                        refusal.opens,
+                    ));
                 }
                 Some(rate) => {
                     if let Lesson::NotARate { quota, first } = rate.refused(mark, refusal) {

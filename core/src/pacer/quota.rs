@@ -20,7 +20,7 @@ use core::time::Duration;
 
 use super::belief::{Basis, BelievedQuota, KnownLimit};
 use super::reserve::Reserve;
-use super::search::{Search, slack, standard, window_of};
+use super::search::{Search, between, slack, standard, window_of};
 use super::{Asker, Mark, Refusal};
 use crate::gate::Permit;
 use crate::time::{Instant, Wall};
@@ -32,10 +32,15 @@ const TRY_AFTER: u32 = 2;
 pub(super) struct Window {
     quota: u64,
     length: Option<Duration>,
+    /// It is longer than this, as a refusal showed.
+    too_short: Duration,
+    /// A shorter one that this window, or the one that just began, is tried with.
+    trial: Option<Duration>,
+    trying: Option<Duration>,
     basis: Basis,
-    /// The first attempt of this window, and the moment at which the one before began.
+    /// The first attempts of this window and of the one before.
     base: Mark,
-    before: Instant,
+    before: Mark,
     /// Refused in this window.
     refused: u64,
     /// Accepted in it beyond the quota.
@@ -80,18 +85,34 @@ impl Window {
     }
 
     /// A probe was let in.
-    pub(super) fn found(quota: u64, probe: Mark, length: Option<Duration>, now: Instant) -> Window {
+    pub(super) fn found(
+        quota: u64,
+        probe: Mark,
+        length: Option<Duration>,
+        too_short: Duration,
+        now: Instant,
+    ) -> Window {
         let reset = length.map(|length| now + length + slack(length));
-        Window { reset, ramp: 2, new: false, full: false, ..Window::new(quota, probe, length) }
+        Window {
+            too_short,
+            reset,
+            ramp: 2,
+            new: false,
+            full: false,
+            ..Window::new(quota, probe, length)
+        }
     }
 
     fn new(quota: u64, base: Mark, length: Option<Duration>) -> Window {
         Window {
             quota: quota.max(1),
             length,
+            too_short: length.unwrap_or_default(),
+            trial: None,
+            trying: None,
             basis: Basis::Measured,
             base,
-            before: base.at,
+            before: base,
             refused: 0,
             beyond: 0,
             reset: None,
@@ -133,7 +154,8 @@ impl Window {
         }
         // A few that are left are worth a try, since they would wait for a window of their own.
         let few = !self.full && asker.backlog <= self.quota / 4;
-        let tries = self.reset.is_none() || learns && (few || self.clean >= self.try_after);
+        let due = self.clean >= self.try_after && self.trial.is_none();
+        let tries = self.reset.is_none() || learns && (few || due);
         match self.reset {
             _ if tries && in_flight <= self.beyond / 2 => Permit::Now,
             Some(reset) if !tries => Permit::At(reset),
@@ -144,11 +166,12 @@ impl Window {
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {
         if self.reset.is_some_and(|reset| mark.at >= reset) {
             self.clean += u32::from(!self.full && self.used(mark.seq) >= self.quota);
-            (self.before, self.base) = (self.base.at, mark);
+            (self.before, self.base) = (self.base, mark);
             (self.refused, self.beyond, self.ramp) = (0, 0, 1);
             (self.new, self.full) = (false, false);
             // Until it is answered, when it is dated better.
             self.reset = self.length.map(|length| mark.at + length + slack(length));
+            self.trying = self.trial.take();
             self.reserve.roll();
         }
         self.reserve.sent(high);
@@ -160,8 +183,8 @@ impl Window {
             return false;
         }
         self.ramp = self.ramp.saturating_add(1);
-        if let Some(length) = self.length.filter(|_| mark.seq == self.base.seq) {
-            self.reset = Some(now + length + slack(length));
+        if mark.seq == self.base.seq {
+            self.began(now, learns);
         }
         let used = self.used(mark.seq + 1);
         let grows = learns && used > self.quota;
@@ -170,6 +193,19 @@ impl Window {
             self.beyond += 1;
         }
         grows
+    }
+
+    /// Dates the end of a window whose first request was answered.
+    fn began(&mut self, answered: Instant, learns: bool) {
+        self.length = self.trying.take().or(self.length);
+        let Some(mut length) = self.length else {
+            return;
+        };
+        if learns && self.clean >= self.try_after {
+            self.trial = between(self.too_short, length);
+            length = self.trial.unwrap_or(length);
+        }
+        self.reset = Some(answered + length + slack(length));
     }
 
     /// Is a refusal of this attempt about the quota? One that is soon over, in the midst of a
@@ -224,20 +260,30 @@ impl Window {
     }
 
     fn began_too_early(&mut self, refusal: Refusal, wall: Wall, now: Instant) -> Option<Search> {
-        let first = Mark { seq: self.base.seq, at: self.before };
+        if let (Some(tried), Some(length)) = (self.trying.take(), self.length) {
+            // It is the window before still, and that is used up.
+            self.too_short = tried;
+            self.base = self.before;
+            self.reset = Some(self.base.at + length + 2 * slack(length));
+            (self.clean, self.try_after) = (0, self.try_after.saturating_mul(2));
+            if refusal.stated.is_none() {
+                return None;
+            }
+        }
         match refusal.stated {
             Some(wait) => {
-                self.reset_at(now + wait, self.before);
+                self.reset_at(now + wait, self.before.at);
                 None
             }
-            None => self.search(first, refusal, wall, now),
+            None => self.search(self.before, refusal, wall, now),
         }
     }
 
     /// The server said when this window, which began then, ends.
     fn reset_at(&mut self, reset: Instant, began: Instant) {
         let length = reset.saturating_since(began);
-        self.length = Some(standard(length).unwrap_or(length));
+        let length = standard(length).unwrap_or(length);
+        (self.length, self.too_short) = (Some(length), length);
         self.reset = Some(reset);
     }
 

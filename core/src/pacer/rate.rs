@@ -62,15 +62,20 @@ pub(super) struct Rate {
     interval: u64,
     /// How many may go at once after a rest.
     burst: u64,
+    /// They were accepted over so long a time, in which some were gained.
+    burst_time: u64,
     /// When the next may go: GCRA's theoretical arrival time less its tolerance.
     ready: u64,
     quality: Quality,
-    /// When the window would have begun, were this not a rate.
+    /// Were this not a rate but a window: its first request, and how many it held.
     first: Mark,
+    held: u64,
     /// The last refusal: the bucket was empty then.
     empty: Mark,
     /// When requests went again after it.
     opened: Option<Mark>,
+    /// It was met by a refusal, and nothing was sent since.
+    new: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
     /// Refused since `empty`, that one not counted.
@@ -110,19 +115,21 @@ impl Rate {
         }
     }
 
-    /// The first refusal: it took so long, and of those sent since `first` so many were accepted.
+    /// The first refusal: it took so long with so many in flight, and of those sent since `first` so
+    /// many were accepted.
     pub(super) fn met(
         accepted: u64,
+        in_flight: u64,
         took: Duration,
         refused: Mark,
         first: Mark,
         opens: Instant,
     ) -> Rate {
-        // One at a time is where the search begins.
-        let interval = nanos(took).min(SECOND);
-        let mut rate = Rate::new(interval, accepted, refused, first);
-        rate.ready = opens.as_nanos();
-        rate
+        // The search begins at an eighth of the pace that was refused, or one at a time.
+        let interval = nanos(took) / (in_flight / 8).max(1);
+        let rate = Rate::new(interval.min(SECOND), accepted, refused, first);
+        let burst_time = nanos(refused.at.saturating_since(first.at)).saturating_add(nanos(took));
+        Rate { new: true, burst_time, ready: opens.as_nanos(), ..rate }
     }
 
     /// A quota of a window so short that it is better used evenly.
@@ -140,11 +147,14 @@ impl Rate {
         Rate {
             interval: interval.max(FASTEST),
             burst: burst.max(1),
+            burst_time: 0,
             ready: 0,
             quality: Quality::Sought,
             first,
+            held: burst.max(1),
             empty,
             opened: None,
+            new: false,
             tried: None,
             refused: 0,
             fruitless: 0,
@@ -165,6 +175,7 @@ impl Rate {
     pub(super) fn sent(&mut self, mark: Mark, backlog: u64, learns: bool) {
         let now = mark.at.as_nanos();
         self.opened.get_or_insert(mark);
+        self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
         }
@@ -189,22 +200,23 @@ impl Rate {
 
     /// Would a refusal of this attempt be one that the rate had to meet?
     pub(super) fn explains(&self, mark: Mark) -> bool {
-        self.accepted_until(mark) >= ROUGH
+        self.accepted_until(mark) >= 1
     }
 
     /// For how long nothing is sent after a refusal that the rate explains.
     pub(super) fn rest(&self) -> Duration {
-        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND))
+        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND).max(self.interval))
     }
 
     /// Another refusal of the same event.
     pub(super) fn refused_again(&mut self, mark: Mark) {
-        if self.opened.is_none() && mark.seq >= self.first.seq {
+        if self.new && mark.seq >= self.first.seq {
             self.burst = (self.burst - 1).max(1); // it was taken for accepted
+            self.held = self.burst;
         }
         if mark.seq > self.empty.seq {
             self.refused += 1;
-            if self.quality == Quality::Exact {
+            if self.quality == Quality::Exact && self.refused == 1 {
                 self.hold_until += HOLD; // trying costs more than one here
             }
         }
@@ -215,12 +227,12 @@ impl Rate {
         if accepted == 0 && refusal.stated.is_none() {
             self.fruitless += 1;
             if self.quality == Quality::Sought || self.fruitless >= FRUITLESS {
-                return Lesson::NotARate { quota: self.burst, first: self.first };
+                return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
         match accepted >= ROUGH {
             true => self.measure(mark, accepted),
-            false => self.interval += self.interval * 3 / 7, // to 0.7 of the rate
+            false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
         self.hold_until = opens + match self.quality {
@@ -252,23 +264,28 @@ impl Rate {
 
     fn measure(&mut self, mark: Mark, accepted: u64) {
         let opened = self.opened.unwrap_or(mark);
+        (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
         let (whole, open) = (since(self.empty), since(opened));
         let rested = whole - open;
+        let mut least = self.least(whole / accepted, open, mark.seq - opened.seq);
+        if self.burst_time > 0 {
+            // What seemed to be the burst was in part gained while it went.
+            self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
+            self.burst_time = 0;
+            least = self.least(whole / accepted, open, mark.seq - opened.seq);
+        }
         let after_rest = (mark.seq - opened.seq).saturating_sub(self.refused + self.burst);
-
         let over = overshoot(self.burst, self.interval, self.tau());
-        let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
-        let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
-        let least = (whole / accepted).min(by_rest).min(by_overshoot).max(FASTEST);
 
         // By that rate, was it full when requests went again, or while the rate was held?
         let full_after_rest = rested / least > self.burst;
-        let full_at = |(tried, _): (Mark, u64)| {
-            let gained = nanos(tried.at.saturating_since(self.empty.at)) / least;
-            gained.saturating_sub(tried.seq - self.empty.seq) > self.burst + 1
+        let saved_at = |(tried, _): (Mark, u64)| {
+            let gained = nanos(tried.at.saturating_since(opened.at)) / least;
+            let held = (rested / least).min(self.burst);
+            (held + gained).saturating_sub(tried.seq - opened.seq)
         };
-        let underused = self.tried.is_some_and(full_at);
+        let underused = self.tried.map_or(0, saved_at) > self.burst + 2;
         let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
         if !underused && n >= EXACT {
             let expected = u128::from(self.accepted) * u128::from(time);
@@ -285,6 +302,24 @@ impl Rate {
             self.quality = if over < CLOSE { Quality::Exact } else { Quality::Rough };
             (self.accepted, self.time) = (0, 0);
         }
+    }
+
+    /// The shortest interval that what was accepted proves; `whole` is that by all since the bucket
+    /// was empty, and `sent` were sent since it opened.
+    fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
+        let over = overshoot(self.burst, self.interval, self.tau());
+        let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
+        let after_rest = sent.saturating_sub(self.refused + self.burst);
+        let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
+        whole.min(by_rest).min(by_overshoot).max(FASTEST)
+    }
+
+    /// Too few were accepted for a measurement, but no more than one more would have been.
+    fn slow_down(&mut self, mark: Mark, accepted: u64) {
+        let since = nanos(mark.at.saturating_since(self.empty.at));
+        let least = self.interval + self.interval * 3 / 7; // to 0.7 of the rate
+        let halfway = since.saturating_mul(2) / (2 * accepted + 1);
+        self.interval = halfway.clamp(least, 4 * self.interval);
     }
 
     /// Trying costs a refusal and so a rest: that of a backlog which is soon done is not worth it.
@@ -316,10 +351,11 @@ impl Rate {
     }
 
     fn tau(&self) -> u64 {
+        // As fast as that, but not within a few requests.
         match self.quality {
-            Quality::Sought => SEEK_TAU,
-            Quality::Rough => ROUGH_TAU,
-            Quality::Exact | Quality::Configured => RETRY_TAU,
+            Quality::Sought => SEEK_TAU.max(4 * self.interval),
+            Quality::Rough => ROUGH_TAU.max(8 * self.interval),
+            Quality::Exact | Quality::Configured => RETRY_TAU.max(16 * self.interval),
         }
     }
 }

@@ -102,7 +102,7 @@ impl Search {
             windows.into_iter().filter(|window| *window > closed).find(began)
         };
         let length = standard(elapsed).filter(|length| *length > closed).or_else(by_clock);
-        Some(Found::Window(Window::found(self.quota, mark, length, now)))
+        Some(Found::Window(Window::found(self.quota, mark, length, closed, now)))
     }
 
     pub(super) fn quota(&self) -> u64 {
@@ -137,6 +137,14 @@ pub(super) fn standard(length: Duration) -> Option<Duration> {
         length.abs_diff(*window) <= rounding
     };
     WINDOWS.iter().rev().map(|seconds| Duration::from_secs(*seconds)).find(near)
+}
+
+/// A window that may be the true one if a shorter one is known to be too short, and a longer one to
+/// be long enough: one that people choose, else the middle.
+pub(super) fn between(shorter: Duration, longer: Duration) -> Option<Duration> {
+    let windows = WINDOWS.iter().map(|seconds| Duration::from_secs(*seconds));
+    let chosen = windows.into_iter().find(|window| *window > shorter && *window < longer);
+    chosen.or_else(|| (longer > shorter / 8 * 9).then(|| (shorter + longer) / 2))
 }
 
 /// The longest such window of at most this length, if it is that but for `rounding`.
