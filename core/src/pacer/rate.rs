@@ -285,7 +285,10 @@ impl Rate {
             let held = (rested / least).min(self.burst);
             (held + gained).saturating_sub(tried.seq - opened.seq)
         };
-        let underused = self.tried.map_or(0, saved_at) > self.burst + 2;
+        let underused = match self.quality {
+            Quality::Sought => true,
+            _ => self.tried.map_or(0, saved_at) > self.burst + 2,
+        };
         let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
         if !underused && n >= EXACT {
             let expected = u128::from(self.accepted) * u128::from(time);
