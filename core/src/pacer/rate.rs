@@ -286,7 +286,8 @@ impl Rate {
             (held + gained).saturating_sub(tried.seq - opened.seq)
         };
         let underused = match self.quality {
-            Quality::Sought => true,
+            // It gained more than it gave until the rate had grown.
+            Quality::Sought => rested / least * 5 / 4 > self.burst,
             _ => self.tried.map_or(0, saved_at) > self.burst + 2,
         };
         let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
