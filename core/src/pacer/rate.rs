@@ -85,6 +85,8 @@ pub(super) struct Rate {
     /// What agreeing measurements add up to: so many in so many nanoseconds.
     accepted: u64,
     time: u64,
+    /// The last measured interval.
+    measured: u64,
     hold_until: u64,
     last_sent: u64,
 }
@@ -160,6 +162,7 @@ impl Rate {
             fruitless: 0,
             accepted: 0,
             time: 0,
+            measured: 0,
             hold_until: 0,
             last_sent: 0,
         }
@@ -180,7 +183,9 @@ impl Rate {
             self.grow(mark);
         }
         self.last_sent = now;
-        let tolerance = (self.burst - 1).saturating_mul(self.interval);
+        // A quarter is left, since attempts overtake each other on their way.
+        let at_once = (self.burst - self.burst.div_ceil(4)).max(1);
+        let tolerance = (at_once - 1).saturating_mul(self.interval);
         self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
     }
 
@@ -300,10 +305,14 @@ impl Rate {
             self.accepted += n;
             self.time += time;
             self.interval = (self.time / self.accepted).max(FASTEST);
+            self.measured = self.interval;
             self.quality = Quality::Exact;
         } else {
-            self.interval = least;
-            self.quality = if over < CLOSE { Quality::Exact } else { Quality::Rough };
+            // A rough measure that comes out as the last one did is as good as an exact one.
+            let agrees = least.abs_diff(self.measured) < least / 8;
+            let is_exact = over < CLOSE || self.quality == Quality::Rough && agrees;
+            self.quality = if is_exact { Quality::Exact } else { Quality::Rough };
+            (self.interval, self.measured) = (least, least);
             (self.accepted, self.time) = (0, 0);
         }
     }
