@@ -362,7 +362,9 @@ impl Engine {
             gate.refused_elsewhere(stub.ticket);
             let opens = now.instant + rest;
             let refusal = Refusal { stated: None, in_flight: *in_flight, opens };
-            if pacer.refused(stub.mark, refusal, now.instant, now.wall) {
+            let changed = pacer.refused(stub.mark, refusal, now.instant, now.wall);
+            if changed {
+                self.closed(scope, opens, PauseReason::Pace { status }, 1);
                 self.believes(scope);
             }
             return;

@@ -304,6 +304,12 @@ pub enum PauseReason {
         /// The status of that answer.
         status: u16,
     },
+    /// A throttling answer stated no wait, but the rate that is believed had to meet one now and
+    /// then: the wait is the rate's.
+    Pace {
+        /// The status of that answer.
+        status: u16,
+    },
     /// Attempts fail without any answer: own backoff.
     Outage,
     /// A delivered answer announced that the budget is spent.
@@ -315,6 +321,7 @@ impl fmt::Display for PauseReason {
         match self {
             PauseReason::Stated { status } => write!(f, "{status}, the server states the wait"),
             PauseReason::Backoff { status } => write!(f, "{status}, own backoff"),
+            PauseReason::Pace { status } => write!(f, "{status}, the believed rate's wait"),
             PauseReason::Outage => f.write_str("no answer from the server, own backoff"),
             PauseReason::Budget => f.write_str("the server announces that the budget is spent"),
         }
@@ -393,7 +400,9 @@ impl Notice {
             Notice::Paused { wait, reason, attempt, .. } => {
                 let ms = millis(*wait);
                 match reason {
-                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
+                    PauseReason::Stated { .. }
+                    | PauseReason::Backoff { .. }
+                    | PauseReason::Pace { .. } => {
                         format!("Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
                     }
                     PauseReason::Outage => {

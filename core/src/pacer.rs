@@ -227,7 +227,10 @@ impl Pacer {
         }
         let long = refusal.stated.filter(|wait| *wait >= WINDOW_FROM);
         // Of those that were sent some may be refused as well, and will be taken off then.
-        let accepted = (self.seq - self.first.seq).saturating_sub(self.refused).max(1);
+        let accepted = (self.seq - self.first.seq).saturating_sub(self.refused);
+        if accepted == 0 {
+            return false; // nothing was let in yet: own backoff knows as much
+        }
         match (&mut self.quota, long) {
             (Some(Quota::Search(search)), Some(wait)) => {
                 let window = Window::met(search.quota(), search.first(), now + wait, wall, now);

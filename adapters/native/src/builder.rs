@@ -270,7 +270,12 @@ impl ClientBuilder {
     }
 
     fn scope_config(mut self, name: String, concurrency: u32, apart: bool) -> Self {
-        self.engine.scopes.push(ScopeConfig { name, concurrency: Some(concurrency), apart });
+        self.engine.scopes.push(ScopeConfig {
+            name,
+            concurrency: Some(concurrency),
+            apart,
+            pacing: None,
+        });
         self
     }
 }

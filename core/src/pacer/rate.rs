@@ -205,7 +205,8 @@ impl Rate {
 
     /// Would a refusal of this attempt be one that the rate had to meet?
     pub(super) fn explains(&self, mark: Mark) -> bool {
-        self.accepted_until(mark) >= 1
+        let enough = if self.quality == Quality::Sought { ROUGH } else { 1 };
+        self.accepted_until(mark) >= enough
     }
 
     /// For how long nothing is sent after a refusal that the rate explains.

@@ -26,8 +26,11 @@ const BY_CLOCK: [u64; 3] = [60, 300, 3600];
 /// A window shorter than this is better used evenly.
 const SHORT: Duration = Duration::from_secs(8);
 
-/// While it is as short as that, own backoff is as good as any guess.
+/// While it is as short as that, own backoff is as good as any guess; and where only so few were
+/// accepted that there may be no quota at all, while own backoff is as short as that.
 const SOON: Duration = Duration::from_secs(3);
+const FEW: u64 = 8;
+const UNHURRIED: Duration = Duration::from_secs(8);
 
 /// How exactly clocks agree.
 const CLOCKS: Duration = Duration::from_millis(1500);
@@ -81,7 +84,8 @@ impl Search {
                 wait = Some(left);
             }
         }
-        let wait = wait.filter(|_| elapsed >= SOON).unwrap_or(rest);
+        let guess = elapsed >= SOON && (self.quota >= FEW || rest >= UNHURRIED);
+        let wait = wait.filter(|_| guess).unwrap_or(rest);
         self.next = now + wait.max(rest);
     }
 

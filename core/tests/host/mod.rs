@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cxone_core::{
-    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output,
+    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output, Pacing,
     Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError, TokenFailure,
     Verdict, Wall,
 };
@@ -93,7 +93,13 @@ impl Host {
         Host::seeded(config, 7)
     }
 
+    /// Whose limits are not learned, so that what else holds requests back is seen by itself.
     pub(crate) fn seeded(config: Config, seed: u64) -> Host {
+        Host::paced(Config { pacing: Pacing::Off, ..config }, seed)
+    }
+
+    /// Paced as the settings say.
+    pub(crate) fn paced(config: Config, seed: u64) -> Host {
         let clock = Instant::ORIGIN;
         Host {
             engine: Engine::new(config, seed, at(clock)).expect("the settings are in range"),
