@@ -27,7 +27,7 @@ impl Pages {
         let style = PageStyle::cursor().page_size(page_size);
         let (pages, items) = (pages as u64, items as u64);
         let mut state = PageState { cursor, done, pages, items, ..PageState::default() };
-        state.seen.extend(seen.split_terminator('\0').map(str::to_owned));
+        state.seen.extend(seen.split_terminator('\0').filter_map(from_hex));
         Pages { pages: page::Pages::resume(style, state) }
     }
 
@@ -76,7 +76,9 @@ impl Pages {
             None if other => NextField::Other,
             None => NextField::Absent,
         };
-        let fields = PageFields { status, body, items: items.map(|n| n as u64), next };
+        let items = items.map(|n| n as u64);
+        let fields =
+            PageFields { status, body, items, next, total: None, fingerprints: &[], origin: "" };
         self.pages.answer(fields).err().map(|error| error.to_string())
     }
 
@@ -104,13 +106,25 @@ impl Pages {
         self.pages.position().items as f64
     }
 
-    /// Every cursor so far, each ended by NUL.
+    /// Fingerprints of the cursors that must not come again, each ended by NUL.
     #[wasm_bindgen(getter)]
     pub fn seen(&self) -> String {
         let mut seen = String::new();
         for cursor in &self.pages.position().seen {
-            seen.extend([cursor, "\0"]);
+            push_hex(&mut seen, *cursor);
+            seen.push('\0');
         }
         seen
     }
+}
+
+/// Sixteen digits: a number of 64 bits fits into no number of JavaScript's.
+fn push_hex(text: &mut String, number: u64) {
+    for place in (0..16).rev() {
+        text.push(char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]));
+    }
+}
+
+fn from_hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
 }

@@ -123,5 +123,5 @@ pub use settings::BuildError;
 pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
-pub use cxone_core::page::{PageError, PageState};
-pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure};
+pub use cxone_core::page::{PageError, PageState, PageStyle};
+pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure, Wall};
