@@ -40,8 +40,13 @@ pub struct ClientCredentials {
 impl ClientCredentials {
     /// The body of the token request, `application/x-www-form-urlencoded`.
     pub fn form(&self) -> String {
+        self.form_for(&[("grant_type", "client_credentials")])
+    }
+
+    /// The same for another grant, with what that needs.
+    pub(crate) fn form_for(&self, grant: &[(&str, &str)]) -> String {
         let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
+        form.extend_pairs(grant);
         if let Some(scope) = &self.scope {
             form.append_pair("scope", scope);
         }

@@ -91,7 +91,7 @@
 //!
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
-//! [`oauth`] reads token answers, and [`page`] is pagination.
+//! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
 #![forbid(unsafe_code)]
 
 mod alone;
@@ -121,6 +121,7 @@ pub mod reading;
 pub mod retry;
 pub mod retry_after;
 mod scope;
+pub mod sign_in;
 pub mod signals;
 mod small_set;
 mod status;
@@ -142,6 +143,7 @@ pub use event::{
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
+pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};
 pub use signals::{SIGNAL_HEADERS, Signals};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

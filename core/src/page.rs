@@ -69,6 +69,12 @@ impl PageState {
         self.done &= self.cursor.is_none();
         self
     }
+
+    #[inline(never)]
+    fn knows(&self, cursor: &str) -> bool {
+        let cursor = fingerprint(cursor.as_bytes());
+        self.seen.iter().any(|seen| *seen == cursor)
+    }
 }
 
 /// The request for a page: the address that is paged, with these changes.
@@ -158,12 +164,12 @@ impl Pages {
             state.partial |= state.cursor.is_some();
             state.cursor = state.cursor.or_else(|| first_cursor(&style));
         }
-        if let Some(cursor) = state.cursor.as_ref().map(|it| fingerprint(it.as_bytes()))
-            && !state.seen.contains(&cursor)
+        if let Some(cursor) = &state.cursor
+            && !state.knows(cursor)
         {
-            state.seen.push(cursor);
+            state.seen.push(fingerprint(cursor.as_bytes()));
         }
-        state.overlap.sort_unstable(); // whoever kept them may have put them in another order
+        sort(&mut state.overlap); // whoever kept them may have put them in another order
         Pages { style, state, failed: false }
     }
 
@@ -212,11 +218,11 @@ impl Pages {
                 request.query.push(("endDate", timestamp(self.window_end(start))));
                 return Some(request);
             }
-            Kind::Search => request.query.push((names.cursor, self.state.items.to_string())),
+            Kind::Search => request.query.push((names.cursor, decimal(self.state.items))),
             _ => {}
         }
         if !names.size.is_empty() {
-            request.query.push((names.size, self.style.page_size.to_string()));
+            request.query.push((names.size, decimal(u64::from(self.style.page_size))));
         }
         request.query.extend(cursor.map(|value| (names.cursor, value)));
         Some(request)
@@ -298,7 +304,7 @@ impl Pages {
         if self.style.overlaps() && !fingerprints.is_empty() {
             state.overlap.clear();
             state.overlap.extend(fingerprints);
-            state.overlap.sort_unstable();
+            sort(&mut state.overlap);
         }
         PageStep { items, total: state.items, more: !state.done }
     }
@@ -313,19 +319,19 @@ impl Pages {
                     .ok_or(PageError::OtherOrigin(field))?
                     .to_owned(),
                 Kind::Segments => link::number_in_query(text, self.style.names().cursor)
-                    .or(Some(text).filter(|text| link::is_number(text)))
+                    .or(Some(text).filter(|text| link::number(text).is_some()))
                     .ok_or(PageError::BadCursor(field))?
                     .to_owned(),
                 Kind::UpdatedSince => in_utc(text),
                 _ => text.to_owned(),
             },
-            NextField::Number(number) if self.style.kind != Kind::Links => number.to_string(),
+            NextField::Number(number) if self.style.kind != Kind::Links => decimal(number),
             _ => return Err(PageError::BadCursor(field)),
         };
         if self.style.overlaps() && self.state.cursor.as_ref() == Some(&cursor) {
             return Ok(Next::Again);
         }
-        if self.state.seen.contains(&fingerprint(cursor.as_bytes())) {
+        if self.state.knows(&cursor) {
             return Err(PageError::RepeatedCursor(field));
         }
         Ok(Next::Cursor(cursor))
@@ -335,12 +341,12 @@ impl Pages {
         let end = self.window_end(self.window_start());
         match self.style.until.is_none_or(|until| end >= until.as_millis()) {
             true => Next::End,
-            false => Next::Cursor(end.to_string()),
+            false => Next::Cursor(decimal(end)),
         }
     }
 
     fn window_start(&self) -> u64 {
-        let kept = self.state.cursor.as_ref().and_then(|start| start.parse().ok());
+        let kept = self.state.cursor.as_ref().and_then(|start| link::number(start));
         kept.unwrap_or_else(|| self.style.since.unwrap_or_default().as_millis())
     }
 
@@ -377,6 +383,30 @@ fn remember(seen: &mut Vec<u64>, cursor: u64, pages: u64) {
             *landmark = oldest;
         }
     }
+}
+
+/// Comb sort: what the standard library has is more code than all of this.
+fn sort(numbers: &mut [u64]) {
+    let mut gap = numbers.len();
+    loop {
+        gap = (gap * 3 / 4).max(1);
+        let mut swapped = false;
+        for i in gap..numbers.len() {
+            if numbers[i - gap] > numbers[i] {
+                numbers.swap(i - gap, i);
+                swapped = true;
+            }
+        }
+        if gap == 1 && !swapped {
+            return;
+        }
+    }
+}
+
+/// In one place, so that there is only one copy of what it comes to.
+#[inline(never)]
+fn decimal(number: u64) -> String {
+    number.to_string()
 }
 
 /// A fingerprint of an item, or of anything: 64-bit FNV-1a. Of two different texts it is the same

@@ -126,5 +126,5 @@ fn push_hex(text: &mut String, number: u64) {
 }
 
 fn from_hex(text: &str) -> Option<u64> {
-    u64::from_str_radix(text, 16).ok()
+    text.chars().try_fold(0, |number, digit| Some(number << 4 | u64::from(digit.to_digit(16)?)))
 }

@@ -63,12 +63,11 @@ impl fmt::Display for PageError {
             PageError::OtherOrigin(field) => write!(
                 f,
                 "`{field}` leads to another origin, which must not get the token; \
-                 check that the base URL is the one that the server calls itself"
+                 check the base URL"
             ),
             PageError::Incomplete { items, total } => write!(
                 f,
-                "the server names no further page after {items} of {total} items; start anew, \
-                 with smaller pages or filters if it stays"
+                "the server names no further page after {items} of {total} items; start anew"
             ),
             PageError::Over => f.write_str("the run of pages has ended; start or resume another"),
         }

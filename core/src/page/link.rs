@@ -21,9 +21,9 @@ pub(super) fn on_origin<'a>(link: &'a str, origin: &str) -> Option<&'a str> {
 
 /// The origin without the port that its scheme has anyway.
 fn without_port<'a>(origin: &'a str, host: &str, port: &str) -> &'a str {
-    match host.ends_with(port) {
-        true => &origin[..origin.len() - port.len()],
-        false => origin,
+    match host.strip_suffix(port) {
+        Some(_) => origin.strip_suffix(port).unwrap_or(origin),
+        None => origin,
     }
 }
 
@@ -34,15 +34,31 @@ fn is_plain(byte: u8) -> bool {
 
 /// What a link has for `name` in its query, if that is a number.
 pub(super) fn number_in_query<'a>(link: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = link.split_once('?')?;
-    let query = query.split('#').next()?;
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(other, _)| *other == name)?;
-    is_number(value).then_some(value)
+    let bytes = link.as_bytes();
+    let query = bytes.iter().position(|byte| *byte == b'?')?;
+    for (place, byte) in bytes.iter().enumerate().skip(query) {
+        match byte {
+            b'?' | b'&' => {}
+            b'#' => return None,
+            _ => continue,
+        }
+        let value = link.get(place + 1..).and_then(|rest| rest.strip_prefix(name));
+        if let Some(value) = value.and_then(|rest| rest.strip_prefix("=")) {
+            let ends = |byte: &u8| matches!(byte, b'&' | b'#');
+            let end = value.as_bytes().iter().position(ends).unwrap_or(value.len());
+            return value.get(..end).filter(|value| number(value).is_some());
+        }
+    }
+    None
 }
 
-pub(super) fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+/// A number in decimal digits. (What the standard library has for it is more code.)
+pub(super) fn number(text: &str) -> Option<u64> {
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.wrapping_sub(b'0');
+        number.checked_mul(10)?.checked_add(u64::from(digit)).filter(|_| digit < 10)
+    };
+    text.as_bytes().iter().try_fold(0, digit).filter(|_| !text.is_empty())
 }
 
 #[cfg(test)]

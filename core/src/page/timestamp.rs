@@ -1,5 +1,7 @@
 //! Times as CXone takes them: RFC 3339 in UTC with a literal `Z`.
 
+use super::decimal;
+
 /// 9999-12-31T23:59:59.999Z: what lies beyond has no four-digit year.
 pub(super) const LAST_MILLIS: u64 = 253_402_300_799_999;
 
@@ -8,26 +10,23 @@ pub(super) fn timestamp(millis: u64) -> String {
     let millis = millis.min(LAST_MILLIS);
     let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);
     let [year, month, day] = date(days);
-    let mut text = String::with_capacity(24);
+    let mut text = String::new();
     for (number, digits, after) in [
-        (year, 4, '-'),
-        (month, 2, '-'),
-        (day, 2, 'T'),
-        (of_day / 3_600_000, 2, ':'),
-        (of_day / 60_000 % 60, 2, ':'),
-        (of_day / 1000 % 60, 2, '.'),
-        (of_day % 1000, 3, 'Z'),
+        (year, 4, "-"),
+        (month, 2, "-"),
+        (day, 2, "T"),
+        (of_day / 3_600_000, 2, ":"),
+        (of_day / 60_000 % 60, 2, ":"),
+        (of_day / 1000 % 60, 2, "."),
+        (of_day % 1000, 3, "Z"),
     ] {
-        push_digits(&mut text, number, digits);
-        text.push(after);
+        let number = decimal(number);
+        for _ in number.len()..digits {
+            text.push('0');
+        }
+        text.extend([&*number, after]);
     }
     text
-}
-
-fn push_digits(text: &mut String, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        text.push(char::from(b'0' + (number / 10_u64.pow(place) % 10) as u8));
-    }
 }
 
 /// Year, month and day of a day that is so many after 1970-01-01. In the calendar used for it a
@@ -49,10 +48,10 @@ fn date(days: u64) -> [u64; 3] {
 /// A time of the server's in the form in which it takes it back: with a literal `Z`.
 pub(super) fn in_utc(time: &str) -> String {
     let bare = time.strip_suffix("+00:00").unwrap_or(time);
-    let has_zone =
-        |clock: &str| clock.bytes().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
-    let zone = bare.split_once('T').is_some_and(|(_, clock)| !has_zone(clock));
-    [bare, if zone { "Z" } else { "" }].concat()
+    let mut clock = bare.as_bytes().iter().skip_while(|byte| **byte != b'T');
+    let bare_clock =
+        clock.next().is_some() && clock.all(|byte| matches!(byte, b'0'..=b'9' | b':' | b'.'));
+    [bare, if bare_clock { "Z" } else { "" }].concat()
 }
 
 #[cfg(test)]
