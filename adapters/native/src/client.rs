@@ -51,8 +51,9 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// A client from `CXONE_BASE_URL`, `CXONE_CLIENT_ID` and `CXONE_CLIENT_SECRET` (and
-    /// `CXONE_TOKEN_URL`): see [`ClientBuilder::from_env`].
+    /// A client from the environment, for a gateway (`CXONE_BASE_URL`, `CXONE_CLIENT_ID`,
+    /// `CXONE_CLIENT_SECRET`) or for NICE's own platform (the last two with
+    /// `CXONE_ACCESS_KEY_ID` and `CXONE_ACCESS_KEY_SECRET`): see [`ClientBuilder::from_env`].
     ///
     /// # Errors
     ///
@@ -232,7 +233,7 @@ impl Drop for CancelOnDrop<'_> {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("base_url", &shown(&self.settings().base).as_str())
+            .field("base_url", &shown(self.settings().base.url()).as_str())
             .field("user_agent", &self.settings().user_agent)
             .finish_non_exhaustive()
     }

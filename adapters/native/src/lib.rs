@@ -124,4 +124,5 @@ pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
 pub use cxone_core::page::{PageError, PageState, PageStyle};
+pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
 pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure, Wall};

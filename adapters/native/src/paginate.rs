@@ -226,7 +226,7 @@ impl<T: DeserializeOwned> PageStream<T> {
         };
         let request = if let Some(link) = &page.link {
             // It was followed on this origin only.
-            match resolve(&self.client.settings().base, &self.path) {
+            match resolve(self.client.settings().base.url(), &self.path) {
                 Ok(first) => self.client.get(first.origin().ascii_serialization() + link),
                 Err(error) => return Some(Err(error)),
             }

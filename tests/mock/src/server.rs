@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    TOKEN_PATH,
+    PLATFORM_TOKEN_PATH, TOKEN_PATH,
     builder::{Builder, Config},
     fault::Break,
     script::Script,
@@ -99,6 +99,11 @@ impl Mock {
     /// The URL of the token endpoint.
     pub fn token_url(&self) -> String {
         format!("{}{TOKEN_PATH}", self.url)
+    }
+
+    /// The URL of the platform's token endpoint.
+    pub fn platform_token_url(&self) -> String {
+        format!("{}{PLATFORM_TOKEN_PATH}", self.url)
     }
 
     /// Where the mock listens.
