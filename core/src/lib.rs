@@ -111,6 +111,7 @@ pub mod event;
 mod field;
 mod gate;
 pub mod http_date;
+pub mod job;
 pub mod oauth;
 mod pacer;
 pub mod page;
@@ -140,6 +141,7 @@ pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
+pub use job::{JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cxone_core::{Config, Engine, Now};
+use cxone_core::{Config, Engine, JobStyle, Now};
 use http::Method;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::agent::AgentEvents;
 use crate::builder::ClientBuilder;
+use crate::download::Download;
 use crate::driver::Command;
 use crate::env::Environment;
 use crate::error::{Error, shown};
 use crate::hub::Hub;
+use crate::job::Job;
 use crate::notice::Notices;
 use crate::paginate::Paginate;
 use crate::pending::Caller;
@@ -119,6 +122,22 @@ impl Client {
     /// `next_page_token`.
     pub fn paginate<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Paginate<T> {
         Paginate::new(self.clone(), path.as_ref())
+    }
+
+    /// A job: what is posted there is done by and by, and then there may be a result to fetch.
+    pub fn job(&self, style: JobStyle, path: impl AsRef<str>) -> Job {
+        Job::new(self.clone(), style, path.as_ref())
+    }
+
+    /// A file, to be streamed to disk.
+    pub fn download(&self, path: impl AsRef<str>) -> Download {
+        Download::new(self.clone(), path.as_ref())
+    }
+
+    /// The events of an agent's session, as they come: a `Stream`, by long polls of
+    /// `…/agent-sessions/{id}/get-next-event`. The path is that of the session.
+    pub fn agent_events(&self, session: impl AsRef<str>) -> AgentEvents {
+        AgentEvents::new(self.clone(), session.as_ref())
     }
 
     /// All interactions, 100 a page.

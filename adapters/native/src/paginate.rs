@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::address::resolve;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
+use crate::json::{at, at_mut};
 use crate::request::RequestBuilder;
 use crate::response::Response;
 
@@ -334,21 +335,6 @@ fn parse(response: &Response) -> Result<Map<String, Value>, PageBody> {
         return Err(PageBody::Empty);
     }
     serde_json::from_slice(body).map_err(|_| PageBody::Malformed)
-}
-
-/// What a field holds; a `.` in its name leads into an object.
-fn at<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {
-    match field.split_once('.') {
-        None => object.get(field),
-        Some((first, rest)) => at(object.get(first)?.as_object()?, rest),
-    }
-}
-
-fn at_mut<'a>(object: &'a mut Map<String, Value>, field: &str) -> Option<&'a mut Value> {
-    match field.split_once('.') {
-        None => object.get_mut(field),
-        Some((first, rest)) => at_mut(object.get_mut(first)?.as_object_mut()?, rest),
-    }
 }
 
 fn next_field(value: Option<&Value>) -> NextField<'_> {

@@ -243,10 +243,10 @@ fn next_event(shared: &Shared, session: &str) -> Answer {
     Answer::json(StatusCode::OK, &json!({ "sessionId": session, "events": [event] }))
 }
 
-/// The address of a new file.
+/// The address of a new file: on another origin than the API, as object stores are.
 fn publish(shared: &Shared, head: &Parts) -> String {
     let name = shared.lock().jobs.publish(shared.config.result_lifetime);
-    format!("{}{}{name}", origin(head), files::PREFIX)
+    format!("{}{}{name}", origin(head).replace("127.0.0.1", "localhost"), files::PREFIX)
 }
 
 fn origin(head: &Parts) -> String {
