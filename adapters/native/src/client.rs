@@ -7,6 +7,7 @@ use cxone_core::{Config, Engine, JobStyle, Now};
 use http::Method;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
+use url::Url;
 
 use crate::agent::AgentEvents;
 use crate::builder::ClientBuilder;
@@ -187,6 +188,17 @@ impl Client {
         self.hub.send(Command::Stats(reply));
         // They are lost only in a panic.
         self.hub.hear(stats).await.unwrap_or_default()
+    }
+
+    /// The base URL; `None` as long as it is still to be discovered, which the first request does.
+    pub fn base_url(&self) -> Option<&Url> {
+        let (url, found) = self.settings().base.now();
+        found.then_some(url)
+    }
+
+    /// Where the client was told to go: the base URL, or the issuer at which that is discovered.
+    pub fn configured_url(&self) -> &Url {
+        self.settings().base.stand_in()
     }
 
     /// Pauses, retries and tokens from now on, as they happen.
