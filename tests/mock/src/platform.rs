@@ -105,7 +105,9 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, query: &Query, body: &[u8]) 
 /// One record: an interaction, with what contacts have besides.
 fn record(index: usize) -> Value {
     let mut record = json!(interaction(index));
-    record["contactId"] = (index + 1).into();
+    for id in ["contactId", "agentId", "skillId", "teamId", "segmentId"] {
+        record[id] = (index + 1).into();
+    }
     record["lastUpdateTime"] = time(index).into();
     record
 }
