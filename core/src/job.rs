@@ -108,9 +108,9 @@ pub fn job_state(name: &str) -> JobState {
     const DONE: [&str; 5] = ["succeeded", "success", "finished", "completed", "complete"];
     const FAILED: [&str; 6] = ["failed", "failure", "error", "cancelled", "canceled", "expired"];
     let is = |known: &&str| name.eq_ignore_ascii_case(known);
-    if DONE.iter().any(|it| is(it)) {
+    if DONE.iter().any(is) {
         JobState::Done
-    } else if FAILED.iter().any(|it| is(it)) {
+    } else if FAILED.iter().any(is) {
         JobState::Failed
     } else {
         JobState::Running

@@ -73,7 +73,7 @@ impl PageState {
     #[inline(never)]
     fn knows(&self, cursor: &str) -> bool {
         let cursor = fingerprint(cursor.as_bytes());
-        self.seen.iter().any(|seen| *seen == cursor)
+        self.seen.contains(&cursor)
     }
 }
 

@@ -159,3 +159,28 @@ async fn a_killed_start_leaves_what_was_there_to_be_replaced() {
     dir.run(&mock, &[]).await.expect_success();
     assert_eq!(dir.ids("interactions.ndjson"), all_ids(30));
 }
+
+/// The most memory that a process has had so far, in kB.
+#[cfg(target_os = "linux")]
+fn peak_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_does_not_grow_with_what_is_synced() {
+    let (mock, dir) = (mock(200_000).await, Dir::new("memory"));
+    for out in ["all.ndjson", "all.db"] {
+        let args = ["--page-size", "1000", "--json", "--out", out];
+        let mut child = dir.cxone_for(&mock, &args).spawn().unwrap();
+        let (pid, mut peak) = (child.id().unwrap(), 0);
+        while timeout(Duration::from_millis(20), child.wait()).await.is_err() {
+            peak = peak_memory(pid).unwrap_or(peak);
+        }
+        let run = Run::from(child.wait_with_output().await.unwrap()).expect_success();
+        assert_eq!(run.json()["interactions"], 200_000);
+        assert!((1..64_000).contains(&peak), "{out}: {peak} kB");
+    }
+}
