@@ -101,7 +101,7 @@ pub struct PageFields<'a> {
     pub next: NextField<'a>,
     /// What the [total field](PageStyle::total_field) holds, if that is a number.
     pub total: Option<u64>,
-    /// The [fingerprint](fingerprint) of each item, where pages [overlap](PageStyle::overlaps).
+    /// The [`fingerprint`] of each item, where pages [overlap](PageStyle::overlaps).
     pub fingerprints: &'a [u64],
     /// The origin that was asked, `https://h` or `http://h:8080`, for the styles with links.
     pub origin: &'a str,

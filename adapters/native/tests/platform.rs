@@ -261,6 +261,100 @@ async fn each_style_goes_on_through_throttles_dead_tokens_resets_and_kills() {
     }
 }
 
+/// A small generator (xorshift64), for scripts that can be repeated.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// What may go wrong with one request.
+fn trouble(chance: &mut Chance) -> Fault {
+    match chance.below(8) {
+        0 => Fault::unauthorized(),
+        1 => Fault::reset(),
+        2 => Fault::close(),
+        3 => Fault::truncate(chance.below(400) as usize),
+        4 => Fault::status(429),
+        5 => Fault::status(503).header("retry-after-ms", "30"),
+        6 => Fault::status(502).body("<html>"),
+        _ => Fault::slow(Duration::from_millis(chance.below(20))),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_on_the_way_each_style_ends_with_the_servers_set() {
+    for seed in 1..=5_u64 {
+        let runs = styles().into_iter();
+        let runs = runs.map(|(path, style)| tokio::spawn(troubled_run(seed, path, style)));
+        for run in runs.collect::<Vec<_>>() {
+            run.await.unwrap();
+        }
+    }
+}
+
+async fn troubled_run(seed: u64, path: &'static str, style: PageStyle) {
+    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Records are added behind the others during the run; where they are asked for by
+    // windows, those within them.
+    let (start, end) = (100 + chance.below(300), 400 + chance.below(300));
+    let poll = 4 + chance.below(60) as usize;
+    let mock = Mock::builder().interactions(start as usize).poll_size(poll);
+    let mock = mock.start().await.unwrap();
+    let faults: Vec<Fault> = (0..6).map(|_| trouble(&mut chance)).collect();
+    for fault in faults {
+        mock.script(Rule::api(fault).nth(1 + chance.below(20)));
+    }
+    let style = match style.name() {
+        "cursor" | "links" | "segments" | "search" => style.page_size(5 + chance.below(60) as u32),
+        _ => style,
+    };
+    let (grows_at, mut grew) = (chance.below(4), false);
+    let (mut state, mut found, mut runs) = (PageState::default(), Vec::new(), 0);
+    while !state.done {
+        let client = client(&mock);
+        let pages = client.paginate::<Value>(path).style(style.clone()).resume(state.clone());
+        let mut pages = pages.pages();
+        let dies_after = chance.below(4);
+        for n in 0.. {
+            if runs == grows_at {
+                mock.set_interactions(end as usize);
+                grew = true;
+            }
+            // Killed: before a page, or with one that came and was not kept.
+            if n == dies_after {
+                if chance.below(2) == 0 {
+                    let _ = pages.try_next().await;
+                }
+                break;
+            }
+            match pages.try_next().await {
+                Ok(Some(page)) => {
+                    found.extend(ids(page.items));
+                    state = page.state;
+                }
+                Ok(None) => break,
+                Err(error) => panic!("seed {seed} {path}: {error}"),
+            }
+        }
+        runs += 1;
+        assert!(runs < 10_000, "seed {seed} {path}: it does not end");
+    }
+    let n = if grew { end } else { start } as usize;
+    if style.name() == "windows" {
+        // What was added into windows that had been read is not seen, as with any clock.
+        assert!(found.len() >= start as usize && found == all(found.len()), "seed {seed}");
+    } else {
+        let wrong = found.iter().zip(all(n)).position(|(found, due)| *found != due);
+        assert_eq!((found.len(), wrong), (n, None), "seed {seed} {path}: {found:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_search_sends_its_filters_in_the_body_and_is_repeated_after_a_reset() {
     let mock = Mock::builder().interactions(60).start().await.unwrap();

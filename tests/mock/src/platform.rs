@@ -45,7 +45,7 @@ pub(crate) fn configuration(shared: &Shared, head: &Parts) -> Answer {
 /// Answers an API request, if it is one of the platform's that are known.
 pub(crate) fn answer(shared: &Shared, head: &Parts, query: &Query, body: &[u8]) -> Option<Answer> {
     let path = head.uri.path();
-    let total = shared.config.interactions;
+    let total = shared.lock().interactions;
     let get = head.method == Method::GET;
     let post = head.method == Method::POST;
     // In the wild it is written in both ways.
@@ -147,9 +147,12 @@ fn updated_since(query: &Query, total: usize, size: usize) -> Answer {
     let since = since.replace(".000Z", "Z");
     let first = (0..total).collect::<Vec<_>>().partition_point(|index| time(*index) < since);
     let last = total.checked_sub(1).map(time);
-    if first == total || last.is_some_and(|last| last == since) {
+    if first == total || last.as_ref() == Some(&since) {
         return Answer::empty(StatusCode::NO_CONTENT);
     }
+    // Past the end is past the last time: a page that reaches that holds all that share it.
+    let reaches = |size: usize| last == Some(time(total.min(first + size) - 1));
+    let size = if reaches(size) { total } else { size };
     let (range, records) = page(total, first, size);
     let next = time(range.end - 1);
     let value = json!({ "completedContacts": records, "lastPollTime": next });

@@ -46,7 +46,7 @@ pub(crate) fn answer(
     match route.split_once('/').unwrap_or((route, "")) {
         ("interactions", "") if head.method == Method::GET => {
             let (cursor, size) = (query.get("cursor"), query.get("page_size"));
-            interactions::page(shared.config.interactions, faults, cursor, size)
+            interactions::page(shared.lock().interactions, faults, cursor, size)
         }
         ("interactions", "") => Answer::empty(StatusCode::METHOD_NOT_ALLOWED),
         ("echo", _) => echo(head, body),

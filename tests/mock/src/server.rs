@@ -75,6 +75,11 @@ impl Mock {
         self.script(Script::new().limit(prefix, spec));
     }
 
+    /// Changes how many interactions there are: more are added behind those that there were.
+    pub fn set_interactions(&self, count: usize) {
+        self.shared.lock().interactions = count;
+    }
+
     /// Counts from zero again, empties the log and forgets who was told to wait. Tokens, limits
     /// and script stay.
     pub fn reset(&self) {

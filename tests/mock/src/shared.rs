@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) deadlines: Deadlines,
     pub(crate) jobs: Jobs,
+    /// How many interactions there are.
+    pub(crate) interactions: usize,
     pub(crate) limits: Limits,
     pub(crate) pages: BTreeMap<u64, PageFault>,
     pub(crate) rules: Rules,
@@ -42,6 +44,7 @@ impl Shared {
             counters: Counters::new(),
             deadlines: Deadlines::default(),
             jobs: Jobs::default(),
+            interactions: config.interactions,
             limits: Limits::default(),
             pages: BTreeMap::new(),
             rules: Rules::default(),
