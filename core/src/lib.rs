@@ -97,6 +97,7 @@
 mod alone;
 mod attempt;
 pub mod backoff;
+mod base64;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

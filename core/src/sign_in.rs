@@ -11,10 +11,9 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use form_urlencoded::byte_serialize;
 
+use crate::base64::decode;
 use crate::credentials::{ClientCredentials, HIDDEN};
 use crate::oauth::{Refusal, TokenGrant, TokenRefusal, member, read_token_answer};
 
@@ -237,7 +236,7 @@ fn refused(status: u16, problem: &'static str) -> TokenRefusal {
 /// The tenant in the claims of a JWT (RFC 7519 §3). Its signature is for whom it is shown to.
 fn tenant_of(token: &str) -> Option<String> {
     let payload = token.split('.').nth(1)?;
-    member(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?, "tenantId")
+    member(&decode(payload)?, "tenantId")
 }
 
 #[cfg(test)]
@@ -245,6 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base64::encode;
     use crate::credentials::ClientAuth;
 
     const ISSUER: &str = "https://cxone.niceincontact.com";
@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn jwt(claims: &serde_json::Value) -> String {
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+        format!("e30.{}.c2ln", encode(claims.to_string().as_bytes()))
     }
 
     fn answer(sign_in: &mut SignIn, body: serde_json::Value) -> Option<TokenGrant> {
