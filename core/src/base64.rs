@@ -1,6 +1,9 @@
 //! Base64 (RFC 4648 §4 and §5), for a header and for the claims of a token: the usual crate is
 //! made to be fast on megabytes, in twenty times the code.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// In the usual alphabet, padded.

@@ -3,6 +3,7 @@
 //! The host sends the submission, hands what the style's fields hold to these functions, and asks
 //! again after [`JobStyle::poll_every`].
 
+use alloc::string::String;
 use core::time::Duration;
 
 /// How a family of jobs is asked after, and what its answers name.

@@ -94,6 +94,9 @@
 //! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+extern crate alloc;
+
 mod alone;
 mod attempt;
 pub mod backoff;

@@ -14,6 +14,10 @@
 //!
 //! CXone's APIs page in seven ways, each a [`PageStyle`].
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Wall;

@@ -1,5 +1,8 @@
 //! What is particular to CXone: where things are, how one signs in, which requests share a limit.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The path of the token endpoint under a gateway's base URL.

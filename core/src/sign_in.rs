@@ -9,7 +9,8 @@
 //! To the engine all of it is one token fetch: it holds no slot, only one is out, and what fails
 //! is waited for or fatal by the rules for tokens.
 
-use std::fmt;
+use alloc::string::String;
+use core::fmt;
 
 use form_urlencoded::byte_serialize;
 

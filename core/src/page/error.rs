@@ -1,6 +1,7 @@
 //! Why a run of pages ended before its last page.
 
-use std::fmt;
+use alloc::string::String;
+use core::fmt;
 
 /// Why a run of pages ended before its last page. None of these is ever taken for success:
 /// [`Pages::state`](super::Pages::state) still is the position before the page that failed.
@@ -74,4 +75,4 @@ impl fmt::Display for PageError {
     }
 }
 
-impl std::error::Error for PageError {}
+impl core::error::Error for PageError {}

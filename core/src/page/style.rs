@@ -1,7 +1,7 @@
 //! The seven ways in which CXone's APIs page, as one table.
 
+use alloc::borrow::Cow;
 use core::time::Duration;
-use std::borrow::Cow;
 
 use crate::time::Wall;
 

@@ -1,5 +1,7 @@
 //! Times as CXone takes them: RFC 3339 in UTC with a literal `Z`.
 
+use alloc::string::String;
+
 use super::decimal;
 
 /// 9999-12-31T23:59:59.999Z: what lies beyond has no four-digit year.
