@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
+use crate::pacer::Asker;
 use crate::queue::Parked;
 use crate::scope::Blocker;
 use crate::token::Need;
@@ -46,7 +47,8 @@ impl Engine {
     fn front(&mut self, class: Priority, shared: bool) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
-            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant) {
+            let asker = self.asker(lane, class == Priority::High);
+            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant, asker) {
                 Some((scope, parked)) => (Blocker::Scope(scope), parked),
                 None if !self.scopes.lane_key(lane).auth => return Some((lane, slot)),
                 None => match self.token.need(self.now.instant) {
@@ -81,6 +83,7 @@ impl Engine {
         // Waiting for a turn is free: retrying is timed from when the scopes were open again.
         let turn_since = self.scopes.opened_at(lane);
         let request_id = self.queue.id(slot);
+        let asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
@@ -98,7 +101,7 @@ impl Engine {
             slot,
             id,
             lane,
-            tickets: self.scopes.sent(lane),
+            stubs: self.scopes.sent(lane, now, asker),
             token,
             timer: None,
             progress: Progress::Sent,
@@ -137,7 +140,7 @@ impl Engine {
     /// A scope was closed or held: who lacked nothing but a slot, here or elsewhere, now lacks more.
     pub(crate) fn look_again(&mut self, scope: u32) {
         for lane in self.scopes.scope(scope).lanes().to_vec() {
-            if self.queue.is_parked_full(lane) {
+            if matches!(self.queue.parked(lane), Parked::Full | Parked::Reserved) {
                 self.unpark(lane);
             }
         }
@@ -165,13 +168,31 @@ impl Engine {
         let Some(scope) = self.scopes.get_mut(index) else {
             return;
         };
-        let at = match scope.permit(now) {
-            _ if !scope.has_parked() => None,
-            Permit::Now => return self.release(Blocker::Scope(index)),
-            Permit::At(at) => Some(at),
-            Permit::AfterAnswer | Permit::Full => None,
-        };
-        self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        if !scope.has_parked() {
+            return self.timers.put(&mut scope.timer, None, Wake::Gate, index);
+        }
+        let (mut open, mut at) = (Vec::new(), None::<crate::time::Instant>);
+        for lane in self.scopes.parked_on(index) {
+            // Who is kept from a reserve is let go by it, the others by what an urgent request is.
+            let high = self.queue.parked(*lane) != Parked::Reserved;
+            let backlog = u64::from(self.queue.queued_in(*lane));
+            match self.scopes.scope(index).permit(now, Asker { high, backlog }) {
+                Permit::Now => open.push(*lane),
+                Permit::At(moment) => at = Some(at.map_or(moment, |at| at.min(moment))),
+                Permit::AfterAnswer | Permit::Full => {}
+            }
+        }
+        for lane in open {
+            self.scopes.unpark(lane);
+            self.queue.set_parked(lane, Parked::No);
+        }
+        if let Some(scope) = self.scopes.get_mut(index) {
+            self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        }
+    }
+
+    pub(crate) fn asker(&self, lane: u32, high: bool) -> Asker {
+        Asker { high, backlog: u64::from(self.queue.queued_in(lane)) }
     }
 
     /// The same for those who wait for a token.

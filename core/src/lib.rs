@@ -147,6 +147,7 @@ pub use event::{
 };
 pub use job::{JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
+pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
 pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};

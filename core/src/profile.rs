@@ -5,6 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::config::ScopeConfig;
+use crate::pacer::{KnownLimit, Pacing};
+
 /// The path of the token endpoint under a gateway's base URL.
 pub const GATEWAY_TOKEN_PATH: &str = "/oauth2/token";
 
@@ -65,22 +68,13 @@ pub mod env {
     pub const ISSUER: &str = "CXONE_ISSUER";
 }
 
-/// So many requests in each window.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Quota {
-    /// Requests.
-    pub limit: u32,
-    /// The window's length.
-    pub window: Duration,
-}
-
 /// What NICE has published of a scope: where to start from, until the server says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PublishedLimit {
     /// The scope, as [`scopes`] names it.
     pub scope: &'static str,
-    /// Requests allowed, if that is published.
-    pub quota: Option<Quota>,
+    /// How it is paced from the start; `None`: nothing is published of that.
+    pub pacing: Option<Pacing>,
     /// Requests in flight at once, if that is bounded.
     pub concurrency: Option<u32>,
     /// Do they count apart from the client's own concurrency?
@@ -102,24 +96,42 @@ const DIGITAL_OUT: &str = "dfo/outbound";
 /// Long polls of as many agent sessions as one process keeps open.
 const AGENT_POLLS: u32 = 1024;
 
-/// What NICE has published. Of one Digital contact it is a burst of 250 updates, refilled by 17 a
-/// minute: each has a scope of its own (`dfo/contact/{id}`), which is not listed.
+/// What NICE has published. Limits are where the pacer starts from, until answers say otherwise;
+/// the pace of Data Extraction is kept to. Of one Digital contact it is a burst of 250 updates,
+/// refilled by 17 a minute: each has a scope of its own (`dfo/contact/{id}`), which is not listed.
 pub const LIMITS: [PublishedLimit; 7] = [
-    PublishedLimit { quota: quota(150, 300), ..unlimited(MEDIA_PLAYBACK) },
-    PublishedLimit { quota: quota(1, 30), concurrency: Some(1), ..unlimited(DATA_EXTRACTION) },
-    PublishedLimit { quota: quota(1_000_000, 3600), ..unlimited(DIGITAL_UPDATE) },
-    PublishedLimit { quota: quota(120_000, 3600), ..unlimited(DIGITAL_GET) },
-    PublishedLimit { quota: quota(360_000, 3600), ..unlimited(DIGITAL_IN) },
-    PublishedLimit { quota: quota(6_000, 60), ..unlimited(DIGITAL_OUT) },
+    PublishedLimit { pacing: quota(150, 300), ..unlimited(MEDIA_PLAYBACK) },
+    PublishedLimit { pacing: APART_30_S, concurrency: Some(1), ..unlimited(DATA_EXTRACTION) },
+    PublishedLimit { pacing: quota(1_000_000, 3600), ..unlimited(DIGITAL_UPDATE) },
+    PublishedLimit { pacing: quota(120_000, 3600), ..unlimited(DIGITAL_GET) },
+    PublishedLimit { pacing: quota(360_000, 3600), ..unlimited(DIGITAL_IN) },
+    PublishedLimit { pacing: quota(6_000, 60), ..unlimited(DIGITAL_OUT) },
     PublishedLimit { concurrency: Some(AGENT_POLLS), apart: true, ..unlimited(AGENT_EVENTS) },
 ];
 
+/// One call, then none for 30 s.
+const APART_30_S: Option<Pacing> =
+    Some(Pacing::Fixed(KnownLimit { requests: 1, per: Duration::from_secs(30), burst: Some(1) }));
+
 const fn unlimited(scope: &'static str) -> PublishedLimit {
-    PublishedLimit { scope, quota: None, concurrency: None, apart: false }
+    PublishedLimit { scope, pacing: None, concurrency: None, apart: false }
 }
 
-const fn quota(limit: u32, seconds: u64) -> Option<Quota> {
-    Some(Quota { limit, window: Duration::from_secs(seconds) })
+const fn quota(requests: u32, seconds: u64) -> Option<Pacing> {
+    let per = Duration::from_secs(seconds);
+    Some(Pacing::Seeded(KnownLimit { requests, per, burst: None }))
+}
+
+impl PublishedLimit {
+    /// What is known of the scope beforehand.
+    pub fn config(&self) -> ScopeConfig {
+        ScopeConfig {
+            name: self.scope.to_owned(),
+            concurrency: self.concurrency,
+            apart: self.apart,
+            pacing: self.pacing,
+        }
+    }
 }
 
 /// The scopes of a request to the platform, one to four, narrowest first: its API family, and

@@ -7,6 +7,7 @@
 //! | `resource.rs` | what can be synced by name |
 //! | `server.rs` | which server: the one of the environment, or the embedded mock |
 //! | `explain.rs` | what the client would do with an answer |
+//! | `simulate.rs` | what would become of so many requests under a limit |
 //! | `output.rs` | where records go: lines, a database |
 //! | `checkpoint.rs` | where a sync stands, on disk |
 //! | `doctor.rs` | what is wrong with the set-up |
@@ -28,6 +29,7 @@ mod resource;
 mod screen;
 mod server;
 mod signals;
+mod simulate;
 mod sync;
 mod waits;
 
@@ -81,6 +83,11 @@ enum Command {
     /// counts, and the body is ignored.
     #[command(after_help = explain::HELP_EXAMPLES)]
     Explain(explain::Args),
+    /// Say how long so many requests take under a limit, before anyone sends them
+    ///
+    /// It runs the client's own engine against a model of the server, in virtual time.
+    #[command(after_help = simulate::HELP_EXAMPLES)]
+    Simulate(simulate::Args),
     /// Run a mock CXone server in the foreground, to try integrations on
     Mock(cxone_mock::cli::Args),
 }
@@ -112,6 +119,7 @@ async fn main() -> ExitCode {
             doctor::run(args).await
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Mock(args) => {
             cxone_mock::cli::run(args).await.map(|()| ExitCode::SUCCESS).map_err(Failure::from)
         }

@@ -304,7 +304,12 @@ impl ClientBuilder {
     }
 
     fn scope_config(mut self, name: String, concurrency: u32, apart: bool) -> Self {
-        self.engine.scopes.push(ScopeConfig { name, concurrency: Some(concurrency), apart });
+        self.engine.scopes.push(ScopeConfig {
+            name,
+            concurrency: Some(concurrency),
+            apart,
+            pacing: None,
+        });
         self
     }
 }
@@ -416,12 +421,8 @@ impl ClientBuilder {
         if profile == Profile::Platform {
             for limit in profile::LIMITS {
                 let known = self.engine.scopes.iter().any(|scope| scope.name == limit.scope);
-                if limit.concurrency.is_some() && !known {
-                    self.engine.scopes.push(ScopeConfig {
-                        name: limit.scope.to_owned(),
-                        concurrency: limit.concurrency,
-                        apart: limit.apart,
-                    });
+                if !known {
+                    self.engine.scopes.push(limit.config());
                 }
             }
         }

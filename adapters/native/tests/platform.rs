@@ -182,6 +182,19 @@ async fn a_setting_that_is_missing_is_named() {
     }
 }
 
+#[tokio::test]
+async fn calls_of_data_extraction_keep_their_distance_and_hold_up_nothing_else() {
+    let mock = Mock::builder().interactions(3).start().await.unwrap();
+    let client = client(&mock);
+    let jobs = "/data-extraction/v1/jobs";
+    client.get(jobs).send().await.unwrap();
+    let second = client.get(jobs).deadline(Duration::from_secs(1)).send();
+    let (second, other) = tokio::join!(second, client.get(AGENTS).send());
+    other.unwrap();
+    assert_eq!(*second.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(mock.log().iter().filter(|entry| entry.path == jobs).count(), 1);
+}
+
 /// 2020-01-01, the mock's first day.
 const FIRST_DAY: Wall = Wall::from_millis(1_577_836_800_000);
 /// What was updated then is not before it.

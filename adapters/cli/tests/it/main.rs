@@ -10,6 +10,7 @@ mod resources;
 mod resume;
 mod settings;
 mod signals;
+mod simulate;
 
 use std::{
     fs,
