@@ -188,6 +188,11 @@ impl PageStyle {
         self
     }
 
+    /// How many items it asks for on a page; 0 where that is the server's to say.
+    pub fn items_a_page(&self) -> u32 {
+        self.page_size
+    }
+
     /// Its name, by which [`named`](PageStyle::named) finds it.
     pub fn name(&self) -> &'static str {
         self.names().style
