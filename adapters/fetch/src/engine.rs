@@ -53,7 +53,7 @@ pub struct Engine {
 impl Engine {
     /// An engine with these settings: an array of numbers (NaN keeps a default), names of headers
     /// and of scopes, one a line; the package's `settings.ts` has their order. Its randomness
-    /// comes from `seed`, a whole number, or from the runtime.
+    /// comes from `seed`, a whole number.
     ///
     /// # Errors
     ///
@@ -63,17 +63,12 @@ impl Engine {
         settings: &[f64],
         ms_headers: &str,
         scopes: &str,
-        seed: Option<f64>,
+        seed: f64,
         now: f64,
     ) -> Result<Engine, JsValue> {
-        let seed = match seed {
-            Some(seed) => seed as u64,
-            // Without randomness jitter is the same everywhere, which is better than no client.
-            None => getrandom::u64().unwrap_or(0x5eed),
-        };
         let now = moment(now, 0.0);
         let engine =
-            cxone_core::Engine::new(settings::config(settings, ms_headers, scopes), seed, now)
+            cxone_core::Engine::new(settings::config(settings, ms_headers, scopes), seed as u64, now)
                 .map_err(|error| JsValue::from(format!("{}\n{}", error.field, error.fix)))?;
         let records = Vec::with_capacity(ROOM);
         let (texts, refusal) = (Vec::new(), String::new());

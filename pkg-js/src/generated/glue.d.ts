@@ -92,7 +92,7 @@ export interface Glue {
       settings: Float64Array,
       msHeaders: string,
       scopes: string,
-      seed: number | undefined,
+      seed: number,
       now: number,
     ): WasmEngine;
     signal_headers(): string;
