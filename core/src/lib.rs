@@ -111,6 +111,7 @@ pub mod event;
 mod field;
 mod gate;
 pub mod http_date;
+mod json;
 pub mod oauth;
 mod pacer;
 pub mod page;
