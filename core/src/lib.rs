@@ -109,6 +109,7 @@ mod engine;
 pub mod error;
 pub mod event;
 mod field;
+mod form;
 mod gate;
 pub mod http_date;
 mod json;
