@@ -1,7 +1,9 @@
 //! The request for a token by client credentials (RFC 6749 §4.4), and what of its answer may be
 //! shown: the same for every host.
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
 
 use crate::form;
 

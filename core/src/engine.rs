@@ -1,9 +1,10 @@
 //! Wiring only: commands and inputs in, outputs out. What is decided is decided in the other
 //! files; here it is put together.
 
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -1,6 +1,9 @@
 //! `application/x-www-form-urlencoded` (URL Standard §5), and Base64 (RFC 4648 §4), as far as a
 //! token request needs them.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Adds `name=value`, with an ampersand before it if something is there.
 pub(crate) fn append(form: &mut String, name: &str, value: &str) {
     if !form.is_empty() {
@@ -103,8 +106,7 @@ mod tests {
         assert_eq!(pairs("").count(), 0);
         let pair = |name: &[u8], value: &[u8]| (name.to_vec(), value.to_vec());
         let found: Vec<_> = pairs("&a&=b&%%41%4=+=&%ff").collect();
-        let expected =
-            [pair(b"a", b""), pair(b"", b"b"), pair(b"%A%4", b" ="), pair(b"\xff", b"")];
+        let expected = [pair(b"a", b""), pair(b"", b"b"), pair(b"%A%4", b" ="), pair(b"\xff", b"")];
         assert_eq!(found, expected);
     }
 

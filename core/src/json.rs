@@ -3,6 +3,9 @@
 //! A general reader is ten kilobytes of WebAssembly, most of them for floating point numbers and
 //! for messages that nobody sees.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// How deep objects and arrays may nest.
 const MAX_DEPTH: u32 = 128;
 
@@ -364,8 +367,29 @@ mod tests {
     fn nearly_json() -> impl Strategy<Value = String> {
         let token = prop_oneof![
             prop::sample::select(vec![
-                "{", "}", "[", "]", ":", ",", " ", "\n", "null", "true", "false", "0", "-", "1",
-                "3.5", "e2", "E-1", r#""a""#, r#""b""#, r#""\u00e9""#, r#""\n""#, "\"", "\\",
+                "{",
+                "}",
+                "[",
+                "]",
+                ":",
+                ",",
+                " ",
+                "\n",
+                "null",
+                "true",
+                "false",
+                "0",
+                "-",
+                "1",
+                "3.5",
+                "e2",
+                "E-1",
+                r#""a""#,
+                r#""b""#,
+                r#""\u00e9""#,
+                r#""\n""#,
+                "\"",
+                "\\",
             ])
             .prop_map(str::to_owned),
             "[ -~é]",

@@ -93,6 +93,11 @@
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
 //! [`oauth`] reads token answers, and [`page`] is pagination.
 #![forbid(unsafe_code)]
+// Without a standard library there is none to call: no clock, no thread, no file. Tests have one.
+#![cfg_attr(not(test), no_std)]
+
+#[macro_use]
+extern crate alloc;
 
 mod alone;
 mod attempt;

@@ -1,7 +1,9 @@
 //! What a token endpoint answers (RFC 6749 §5), and what NICE's endpoints make of it.
 
-use std::fmt;
-use std::time::Duration;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
 
 use crate::field::{Decimal, MAX_WAIT_MS};
 use crate::json::{Members, Value};
@@ -82,7 +84,7 @@ impl fmt::Display for TokenRefusal {
     }
 }
 
-impl std::error::Error for TokenRefusal {}
+impl core::error::Error for TokenRefusal {}
 
 /// Reads the answer of a token endpoint.
 ///

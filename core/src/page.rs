@@ -12,7 +12,10 @@
 //! }
 //! ```
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +199,7 @@ impl fmt::Display for PageError {
     }
 }
 
-impl std::error::Error for PageError {}
+impl core::error::Error for PageError {}
 
 /// A run of pages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,7 +217,7 @@ impl Pages {
 
     /// From a checkpoint on, that of a failed run too.
     pub fn resume(style: PageStyle, mut state: PageState) -> Pages {
-        for cursor in std::mem::take(&mut state.seen).into_iter().chain(state.cursor.clone()) {
+        for cursor in core::mem::take(&mut state.seen).into_iter().chain(state.cursor.clone()) {
             note(&mut state.seen, cursor); // whoever kept them may have put them in another order
         }
         Pages { style, state, failed: false }

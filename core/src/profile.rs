@@ -1,5 +1,7 @@
 //! What is particular to CXone: where things are, how one signs in, which requests share a limit.
 
+use alloc::string::String;
+
 /// The path of the token endpoint under a gateway's base URL.
 pub const GATEWAY_TOKEN_PATH: &str = "/oauth2/token";
 

@@ -9,7 +9,8 @@
 //! A lane whose scopes cannot send is *parked* and then costs the others nothing: only lanes
 //! that are ready stand in the order from which the next request is taken.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
 use crate::event::{Priority, RequestId};
@@ -178,7 +179,7 @@ impl<T> Queue<T> {
         let entry = &mut self.slab[slot];
         entry.value.take()?;
         entry.place = Place::Free;
-        entry.next = std::mem::replace(&mut self.free, slot);
+        entry.next = core::mem::replace(&mut self.free, slot);
         let lane = entry.lane;
         self.entries -= 1;
         self.lane_mut(lane).entries -= 1;
@@ -194,7 +195,7 @@ impl<T> Queue<T> {
         let owner = self.lane_mut(lane);
         owner.queued += 1;
         let list = &mut owner.lists[class.index()];
-        let tail = std::mem::replace(&mut list.tail, slot);
+        let tail = core::mem::replace(&mut list.tail, slot);
         if tail == NONE {
             list.head = slot;
         }

@@ -1,6 +1,7 @@
 //! Scopes and the lanes through them: who shares a limit with whom, and who waits for what.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::config::{MAX_SCOPES, ScopeConfig};
 use crate::gate::{Gate, Permit, Ticket};
@@ -305,8 +306,8 @@ impl Scopes {
     /// The lanes that wait for `blocker`; from now on they wait for nothing.
     pub(crate) fn release(&mut self, blocker: Blocker) -> Vec<u32> {
         let lanes = match blocker {
-            Blocker::Scope(scope) => std::mem::take(&mut self.scope_mut(scope).parked),
-            Blocker::Token => std::mem::take(&mut self.token_parked),
+            Blocker::Scope(scope) => core::mem::take(&mut self.scope_mut(scope).parked),
+            Blocker::Token => core::mem::take(&mut self.token_parked),
         };
         for lane in &lanes {
             self.lane_mut(*lane).blocker = None;

@@ -4,7 +4,8 @@
 //! All ordered sets of an engine are of the same [`Key`]: in WebAssembly each kind of tree would
 //! cost 5 kB more.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 /// What a place has its turn by, and the place.
 pub(crate) type Key = (u64, u64);

@@ -1,6 +1,6 @@
 //! All deadlines of an engine in one order, each with its reason.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
 
 use crate::event::Wake;
 use crate::small_set::{Key, SmallSet};

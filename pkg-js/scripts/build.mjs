@@ -30,7 +30,7 @@ mkdirSync(dist, { recursive: true });
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
 if (!onlyJs) {
   run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'web', '--no-pack',
-    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, '--', '--features', trap ? 'standalone,trap' : 'standalone');
   optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
   copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
 }

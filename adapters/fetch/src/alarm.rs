@@ -40,8 +40,10 @@ impl Alarm {
     /// woken looks at the clock, and sets it again.
     pub fn set(&mut self, ms: f64) {
         self.clear();
-        let ms = ms.ceil().clamp(0.0, LONGEST_MS) as i32;
-        self.set = Some(set_timeout(&self.ring, ms));
+        let ms = ms.clamp(0.0, LONGEST_MS);
+        let whole = ms as i32;
+        let part = i32::from(f64::from(whole) < ms);
+        self.set = Some(set_timeout(&self.ring, whole + part));
     }
 
     /// Will not ring.

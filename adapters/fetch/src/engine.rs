@@ -1,5 +1,9 @@
 //! The engine, as JavaScript calls it.
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use cxone_core::{
     AttemptId, Failure, Generation, Head, Input, Job, Now, Priority, Replay, RequestId,
     SubmitError, TokenFailure, Wall,

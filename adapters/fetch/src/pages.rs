@@ -1,5 +1,8 @@
 //! Pagination: the state machine of the engine's crate.
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+
 use cxone_core::page::{self, NextField, PageBody, PageFields, PageState, PageStyle};
 use wasm_bindgen::prelude::*;
 

@@ -25,6 +25,8 @@
 //! an attempt by its request and a number. Texts are named by their index into the texts of the
 //! same drain.
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use cxone_core::{
@@ -102,7 +104,14 @@ pub(crate) fn millis(at: Instant) -> f64 {
 
 /// The moment that milliseconds on the host's clock name, to the nearest nanosecond.
 pub(crate) fn instant(ms: f64) -> Instant {
-    Instant::from_nanos((ms * 1e6).round() as u64) // saturates, NaN is 0
+    Instant::from_nanos(nanos(ms))
+}
+
+/// Milliseconds in nanoseconds, to the nearest. It saturates; NaN is 0.
+pub(crate) fn nanos(ms: f64) -> u64 {
+    let nanos = ms * 1e6;
+    let whole = nanos as u64;
+    whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5))
 }
 
 fn write_request(id: RequestId, to: &mut Vec<f64>) {

@@ -3,7 +3,9 @@
 //! Id, secret and tokens live in here and never become members of a JavaScript object, where a
 //! `console.log` would find them.
 
-use std::collections::VecDeque;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::string::String;
 
 use cxone_core::credentials::{ClientAuth, ClientCredentials};
 use cxone_core::oauth::Refusal;
@@ -31,8 +33,8 @@ struct Token {
     access_token: String,
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Token({})", self.generation)
     }
 }
