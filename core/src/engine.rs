@@ -1,7 +1,7 @@
 //! Wiring only: commands and inputs in, outputs out. What is decided is decided in the other
 //! files; here it is put together.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
@@ -15,9 +15,9 @@ use crate::budget::RetryBudget;
 use crate::config::{Config, DEFAULT_SCOPE, MAX_SCOPES};
 use crate::error::{ConfigError, RequestError, SubmitError};
 use crate::event::{Input, Job, Notice, Output, Replay, RequestId, Wake};
+use crate::key_set::KeySet;
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
-use crate::small_set::Key;
 use crate::time::{Instant, Now};
 use crate::timer::Timers;
 use crate::token::{Need, Token};
@@ -52,7 +52,7 @@ pub struct Engine {
     pub(crate) token_timeout: Option<Instant>,
     pub(crate) budget: RetryBudget,
     /// Failed requests whose wait is over, but not paid for: by class, then age.
-    pub(crate) unpaid: BTreeSet<Key>,
+    pub(crate) unpaid: KeySet,
     pub(crate) budget_timer: Option<Instant>,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
@@ -191,7 +191,7 @@ impl Engine {
             token_timer: None,
             token_timeout: None,
             budget: RetryBudget::new(now.instant),
-            unpaid: BTreeSet::new(),
+            unpaid: KeySet::default(),
             budget_timer: None,
             timers: Timers::default(),
             outputs: VecDeque::new(),

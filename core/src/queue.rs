@@ -9,12 +9,11 @@
 //! A lane whose scopes cannot send is *parked* and then costs the others nothing: only lanes
 //! that are ready stand in the order from which the next request is taken.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
 use crate::event::{Priority, RequestId};
-use crate::small_set::{Key, SmallSet};
+use crate::key_set::{Key, KeySet};
 
 const NONE: u32 = u32::MAX;
 const CLASSES: usize = Priority::ALL.len();
@@ -56,7 +55,7 @@ struct Entry<T> {
 struct List {
     head: u32,
     tail: u32,
-    returned: BTreeSet<Key>,
+    returned: KeySet,
     /// The head, and the sequence under which this list stands in the ready order, if it does.
     listed: Option<(Sequence, u32)>,
     /// It is counted among those that only a full scope holds back.
@@ -65,7 +64,7 @@ struct List {
 
 impl Default for List {
     fn default() -> Self {
-        List { head: NONE, tail: NONE, returned: BTreeSet::new(), listed: None, held_back: false }
+        List { head: NONE, tail: NONE, returned: KeySet::default(), listed: None, held_back: false }
     }
 }
 
@@ -98,7 +97,7 @@ pub(crate) struct Queue<T> {
     free: u32,
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
-    ready: [[SmallSet; CLASSES]; GROUPS],
+    ready: [[KeySet; CLASSES]; GROUPS],
     /// Lists that stand in the ready order, by group.
     lists_ready: [u32; GROUPS],
     next_sequence: Sequence,
