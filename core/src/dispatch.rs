@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
-use crate::queue::Parked;
+use crate::queue::{CLASSES, Parked};
 use crate::scope::Blocker;
 use crate::token::Need;
 
@@ -20,17 +20,20 @@ impl Engine {
     pub(crate) fn dispatch(&mut self) {
         while self.may_send() {
             let shared = self.slots < self.config.concurrency;
-            let fronts = Priority::ALL.map(|class| self.front(class, shared));
-            let ready = fronts.map(|front| front.is_some());
+            let (mut fronts, mut ready) = ([None; CLASSES], [false; CLASSES]);
+            for class in &Priority::ALL {
+                let front = self.front(*class, shared);
+                (fronts[class.index()], ready[class.index()]) = (front, front.is_some());
+            }
             let Some(class) = self.fair.choose(ready, self.config.fair_share) else {
                 return;
             };
             // Who lacks nothing but a slot is passed over as well.
-            let eligible = Priority::ALL.map(|class| {
-                ready[class.index()]
-                    || self.queue.holds_back(class)
-                    || !shared && self.front(class, true).is_some()
-            });
+            let mut eligible = ready;
+            for class in &Priority::ALL {
+                eligible[class.index()] |= self.queue.holds_back(*class)
+                    || !shared && self.front(*class, true).is_some();
+            }
             // Parking the blocked lanes of one class changes nothing for another one's front.
             debug_assert_eq!(fronts[class.index()], self.front(class, shared));
             let Some((lane, slot)) = fronts[class.index()] else {

@@ -60,13 +60,12 @@ impl KeySet {
 
     /// Removes one key and adds another.
     pub(crate) fn replace(&mut self, old: &Key, new: Key) {
-        if let [array] = self.arrays.as_mut_slice() {
-            if let [only] = array.as_mut_slice() {
-                if only == old {
-                    *only = new;
-                    return;
-                }
-            }
+        if let [array] = self.arrays.as_mut_slice()
+            && let [only] = array.as_mut_slice()
+            && only == old
+        {
+            *only = new;
+            return;
         }
         self.remove(old);
         self.insert(new);

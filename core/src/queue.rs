@@ -16,7 +16,7 @@ use crate::event::{Priority, RequestId};
 use crate::key_set::{Key, KeySet};
 
 const NONE: u32 = u32::MAX;
-const CLASSES: usize = Priority::ALL.len();
+pub(crate) const CLASSES: usize = Priority::ALL.len();
 
 /// Lanes that share the client's concurrency, and lanes apart from it.
 const GROUPS: usize = 2;

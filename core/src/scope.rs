@@ -116,8 +116,26 @@ const NONE: u32 = u32::MAX;
 
 impl LaneKey {
     /// The scopes, narrowest first.
-    pub(crate) fn scopes(self) -> impl Iterator<Item = u32> {
-        self.scopes.into_iter().take_while(|scope| *scope != NONE)
+    pub(crate) fn scopes(self) -> LaneScopes {
+        LaneScopes { scopes: self.scopes, next: 0 }
+    }
+}
+
+/// The scopes of a lane. Every call comes by here, and in code that is made small the adapters of
+/// the standard library are calls of their own.
+pub(crate) struct LaneScopes {
+    scopes: [u32; MAX_SCOPES],
+    next: usize,
+}
+
+impl Iterator for LaneScopes {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        let scope = *self.scopes.get(self.next)?;
+        self.next += 1;
+        (scope != NONE).then_some(scope)
     }
 }
 

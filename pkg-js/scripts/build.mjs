@@ -115,7 +115,11 @@ function optimise(from, to) {
   writeFileSync(note, seen);
 }
 
-/** Panics name files: not those of the machine that it was built on. */
+/**
+ * Panics name files: not those of the machine that it was built on. And functions are inlined only
+ * where they are short: with these thresholds it is as small as with `opt-level = "z"`, which
+ * inlines nothing, and nearly as fast as without them. (They are LLVM's own, of any toolchain.)
+ */
 function rustFlags() {
   const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
   const names = [
@@ -123,7 +127,8 @@ function rustFlags() {
     [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
     [fileURLToPath(new URL('../..', import.meta.url)), ''],
   ];
-  return names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`).join('\x1f');
+  const inline = ['-inline-threshold=50', '-inlinehint-threshold=100'];
+  return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...inline.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */

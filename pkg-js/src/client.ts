@@ -4,7 +4,7 @@
 import { environment, type Environment } from './env.js';
 import { ConfigError } from './errors.js';
 import type { CxoneEventMap } from './events.js';
-import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
+import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
@@ -112,6 +112,7 @@ export class CxoneClient extends EventTarget {
     this.#host = new Host(
       this.#instance,
       options,
+      now,
       this,
       id && secret
         ? (host) => {

@@ -124,7 +124,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     const problem = machine.answer(
       status,
       isObject ? 2 : empty ? 0 : 1,
-      Array.isArray(items) ? items.length : undefined,
+      Array.isArray(items) ? items.length : NaN,
       known ? String(next) : undefined,
       next !== undefined && next !== null,
     );

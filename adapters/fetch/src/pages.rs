@@ -58,14 +58,14 @@ impl Pages {
     }
 
     /// Takes the answer: what its body is (0 empty, 1 no JSON object, 2 a JSON object), how many
-    /// items it holds (nothing where there is no array), and what the next field holds: its text,
+    /// items it holds (NaN where there is no array), and what the next field holds: its text,
     /// if it is a string or a whole number, else `other`, if it holds anything else but null.
     /// Gives nothing, or why the run ends here, and not well.
     pub fn answer(
         &mut self,
         status: u16,
         body: u8,
-        items: Option<f64>,
+        items: f64,
         next: Option<String>,
         other: bool,
     ) -> Option<String> {
@@ -79,7 +79,8 @@ impl Pages {
             None if other => NextField::Other,
             None => NextField::Absent,
         };
-        let fields = PageFields { status, body, items: items.map(|n| n as u64), next };
+        let fields =
+            PageFields { status, body, items: (!items.is_nan()).then_some(items as u64), next };
         self.pages.answer(fields).err().map(|error| error.to_string())
     }
 
