@@ -18,7 +18,7 @@ use crate::event::{Input, Job, Notice, Output, Replay, RequestId, Wake};
 use crate::key_set::KeySet;
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, nanos};
 use crate::timer::Timers;
 use crate::token::{Need, Token};
 use crate::token_fetch::TOKEN_FETCH;
@@ -225,7 +225,7 @@ impl Engine {
             deadline,
             since: instant,
             retry_until: Instant::FAR,
-            attempt_timeout: u64::try_from(attempt_timeout.as_nanos()).unwrap_or(u64::MAX),
+            attempt_timeout: nanos(attempt_timeout),
             attempts: 0,
             in_flight: NOT_IN_FLIGHT,
             failures: 0,
