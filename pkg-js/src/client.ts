@@ -7,7 +7,7 @@ import type { CxoneEventMap } from './events.js';
 import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, outgoing, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -123,13 +123,7 @@ export class CxoneClient extends EventTarget {
           }
         : undefined,
     );
-    this.#defaults = {
-      base,
-      headers,
-      correlationIds: options.correlationIds ?? true,
-      hasCredentials: tokens !== undefined,
-      scopeBy: options.scopeBy ?? 'client',
-    };
+    this.#defaults = new RequestDefaults(base, headers, options.correlationIds ?? true, tokens !== undefined, options.scopeBy ?? 'client');
     this.#wire = {
       host: this.#host,
       transport,

@@ -130,7 +130,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     );
     if (problem !== undefined) {
       const { statusText, headers, attempts, correlationId } = response;
-      const details = { status, statusText, headers, data, attempts, method: 'GET', url: shown(new URL(response.url)), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
+      const details = { status, statusText, headers, data, attempts, method: 'GET', url: shown(response.url), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
       throw new PageError(`Pagination Error: ${problem}`, details);
     }
     const state: PageState = {
