@@ -53,7 +53,6 @@ const common = {
   target: 'es2022',
   define: { __VERSION__: JSON.stringify(version) },
   minify: true,
-  keepNames: true,
   legalComments: 'none',
   sourcemap: true,
   sourcesContent: true,

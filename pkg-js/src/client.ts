@@ -78,6 +78,8 @@ export interface CloseOptions {
  * answer, or an error that says what went wrong and when trying again makes sense.
  */
 export class CxoneClient extends EventTarget {
+  /** @internal */
+  static override readonly name: string = 'CxoneClient';
   readonly #instance: Instance;
   readonly #host: Host;
   readonly #wire: Wire;

@@ -52,6 +52,8 @@ const TOKEN_FAILURES = ['transient', 'network', 'refused', 'unsendable'] as cons
  * {@link outputs} says, until {@link next} names the moment to advance to.
  */
 export class Engine {
+  /** @internal */
+  static readonly name: string = 'Engine';
   /** The virtual clock, in milliseconds. Move it forward as you like. */
   now: number;
   /** The wall clock at `now` = 0, in milliseconds since 1970: it matters only to dates in headers. */

@@ -49,6 +49,8 @@ export interface Page<T> {
  * run never looks like a complete one, and {@link state} tells from where to go on.
  */
 export class Pagination<T> implements AsyncIterable<T> {
+  /** @internal */
+  static readonly name: string = 'Pagination';
   readonly #client: CxoneClient;
   readonly #instance: Instance;
   readonly #url: string | URL;

@@ -35,6 +35,8 @@ export interface QueueEntry<T> {
  * served within one, and none starves.
  */
 export class PriorityRequestQueue {
+  /** @internal */
+  static readonly name: string = 'PriorityRequestQueue';
   readonly #host: Host;
   readonly #jobs: Jobs;
   readonly #signals = new Signals();
