@@ -17,6 +17,8 @@ export interface Wire {
   authorization(token: number): string | undefined;
   /** The last token fetch that failed: the cause of what failed for want of a token. */
   tokenTrouble(): ErrorDetails;
+  /** Where a request goes that was made before that was known; `undefined`: it still is not. */
+  place(early: string): URL | undefined;
   followRedirects: boolean;
   maxBody: number;
   statusText(status: number): string;
@@ -264,8 +266,18 @@ abstract class HttpTask extends Task {
   }
 
   #transmit(body: Payload | undefined, headers: Record<string, string>, token: number, ending: Ending): Promise<TransportResponse> {
-    const { method, url, data } = this.outgoing;
+    const { method, data, early } = this.outgoing;
     if (ending.aborted) return Promise.reject(ending.reason);
+    if (early !== undefined) {
+      const placed = this.wire.place(early);
+      if (placed === undefined) {
+        const unknown = new TypeError('signing in finds the base URL: a request without a token needs an absolute URL');
+        return Promise.reject(Object.assign(unknown, { code: 'ERR_INVALID_URL' }));
+      }
+      this.outgoing.url = placed;
+      this.outgoing.early = undefined;
+    }
+    const { url } = this.outgoing;
     if (token !== 0) headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
     if (isStream(data)) {
       if (this.#sent) return Promise.reject(new TypeError('a stream can be sent only once'));

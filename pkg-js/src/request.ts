@@ -63,7 +63,9 @@ export type ScopeBy = 'client' | 'family' | ((method: string, url: URL) => strin
 
 /** What a client gives to its requests. */
 export interface RequestDefaults {
+  /** The base URL; as long as that is not `found`, the issuer stands in for it. */
   base: URL;
+  found: boolean;
   headers: Record<string, string>;
   correlationIds: boolean;
   hasCredentials: boolean;
@@ -74,6 +76,8 @@ export interface RequestDefaults {
 export interface Outgoing {
   method: string;
   url: URL;
+  /** What was asked for, as long as it is not known where the APIs are. */
+  early: string | undefined;
   headers: Record<string, string>;
   /** The `Content-Type` of what a function makes, if that has none of its own. */
   type: string;
@@ -124,6 +128,7 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
   return {
     method,
     url,
+    early: defaults.found || isAbsolute(config.url) ? undefined : url.href.slice(url.origin.length),
     headers,
     type,
     data: typeof config.data === 'function' ? (config.data as () => Data) : payload(config.data),
@@ -137,13 +142,16 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
   };
 }
 
+/** Is it no path below the base URL? */
+export const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/i.test(String(path));
+
 /** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
 export function resolve(base: URL, path: string | URL): URL {
   if (typeof path !== 'string' && !(path instanceof URL)) {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }
   const text = String(path);
-  if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
+  if (!isAbsolute(text)) {
     const root = base.pathname.replace(/\/+$/, '');
     const url = new URL(`${base.origin}${root}/${text.replace(/^\//, '')}`);
     if (!url.pathname.startsWith(`${root}/`)) throw new ConfigError('url', "its path leads out of the base URL's");

@@ -51,7 +51,10 @@ export interface WasmEngine {
 
 export interface WasmCredentials {
   leak_in(query: string): boolean;
-  form(): string;
+  start(): void;
+  url(): string;
+  form(): string | undefined;
+  api(): string | undefined;
   authorization(): string | undefined;
   read(generation: number, status: number, body: Uint8Array): number;
   lifetime(): number | undefined;
@@ -111,6 +114,11 @@ export interface Glue {
     secret: string,
     scope: string | undefined,
     basic: boolean,
+    keyId: string | undefined,
+    keySecret: string | undefined,
+    issuer: string | undefined,
+    tokenUrl: string | undefined,
+    findApi: boolean,
   ) => WasmCredentials;
   Pages: new (
     style: string,
