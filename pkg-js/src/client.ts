@@ -47,7 +47,7 @@ export interface ClientOptions extends EngineSettings {
   scope?: string | null;
   /** How id and secret travel: in the form `body`, or as HTTP `basic`. Default: `basic` with an access key, else `body`. */
   clientAuth?: 'body' | 'basic';
-  /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family` (the default with an access key), or a rule of your own. A refusal pauses its scope only. */
+  /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family`, those of NICE's `published` limits, which it starts from (the default with an access key), or a rule of your own. A refusal pauses its scope only. */
   scopeBy?: ScopeBy;
   /** Sent with each request to the base URL's origin. */
   headers?: HeaderFields;
@@ -118,6 +118,7 @@ export class CxoneClient extends EventTarget {
     if (platform && !keySecret) throw new ConfigError('accessKeySecret', 'it is empty or missing: set CXONE_ACCESS_KEY_SECRET');
     if (platform && !id) throw new ConfigError('clientId', 'it is missing: an access key needs a client, too; set CXONE_CLIENT_ID');
     check(options);
+    const scopeBy = options.scopeBy ?? (platform ? 'published' : 'client');
     const transport = options.transport ?? fetchTransport(redirect, options.fetch);
     const userAgent = mayHaveUserAgent ? (options.userAgent ?? `cxone-client/${__VERSION__}`) : options.userAgent;
     const headers = headersOf(options.headers);
@@ -147,6 +148,7 @@ export class CxoneClient extends EventTarget {
             return (tokens = new Tokens(host, credentials, found, transport, headers['user-agent'], matter));
           }
         : undefined,
+      scopeBy === 'published',
     );
     this.#defaults = {
       base,
@@ -154,7 +156,7 @@ export class CxoneClient extends EventTarget {
       headers,
       correlationIds: options.correlationIds ?? true,
       hasCredentials: tokens !== undefined,
-      scopeBy: options.scopeBy ?? (platform ? 'family' : 'client'),
+      scopeBy,
     };
     this.#wire = {
       host: this.#host,
@@ -386,8 +388,8 @@ function check(options: ClientOptions): void {
   const { scope, clientAuth, scopeBy, correlationIds, followRedirects, maxBody, fetch, transport } = options;
   if (scope !== undefined && scope !== null && typeof scope !== 'string') throw new ConfigError('scope', 'give a text, or null for none');
   if (clientAuth !== undefined && clientAuth !== 'body' && clientAuth !== 'basic') throw new ConfigError('clientAuth', "choose 'body' or 'basic'");
-  if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && typeof scopeBy !== 'function') {
-    throw new ConfigError('scopeBy', "choose 'client' or 'family', or give a function");
+  if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && scopeBy !== 'published' && typeof scopeBy !== 'function') {
+    throw new ConfigError('scopeBy', "choose 'client', 'family' or 'published', or give a function");
   }
   for (const [field, value] of Object.entries({ correlationIds, followRedirects })) {
     if (value !== undefined && typeof value !== 'boolean') throw new ConfigError(field, 'choose true or false');

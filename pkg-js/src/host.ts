@@ -119,11 +119,11 @@ export class Host {
   #lastStats: [Float64Array, string] | undefined;
   readonly #self = new WeakRef(this);
 
-  constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
+  constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource, published = false) {
     this.instance = instance;
     this.#target = target;
     try {
-      this.#engine = new instance.Engine(...encodeSettings(settings), now());
+      this.#engine = new instance.Engine(...encodeSettings(settings, published), now());
     } catch (error) {
       throw settingError(error);
     }

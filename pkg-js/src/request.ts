@@ -59,7 +59,7 @@ export interface RequestConfig extends RequestOptions {
 }
 
 /** How a request that names no scope is given one. */
-export type ScopeBy = 'client' | 'family' | ((method: string, url: URL) => string | readonly string[] | undefined);
+export type ScopeBy = 'client' | 'family' | 'published' | ((method: string, url: URL) => string | readonly string[] | undefined);
 
 /** What a client gives to its requests. */
 export interface RequestDefaults {
@@ -300,5 +300,6 @@ function scopeBy(
   if (typeof scopeBy === 'function') return scopeBy(method, new URL(url));
   if (!ownOrigin) return url.origin;
   if (scopeBy === 'client') return undefined;
-  return instance.Engine.api_family(url.pathname.slice(base.pathname.replace(/\/+$/, '').length));
+  const path = url.pathname.slice(base.pathname.replace(/\/+$/, '').length);
+  return scopeBy === 'published' ? instance.Engine.published_scopes(method, path).split('\0') : instance.Engine.api_family(path);
 }

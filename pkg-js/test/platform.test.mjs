@@ -107,3 +107,13 @@ test('any OAuth server can be discovered for client credentials', async (t) => {
   const { discoveries, token_fetches } = await mock.stats();
   assert.deepEqual([discoveries, token_fetches], [1, 1]);
 });
+
+test('calls of data extraction keep their distance, and hold up nothing else', async (t) => {
+  const mock = await startMock(t, '--interactions', '3');
+  const cx = platform(t, mock);
+  const jobs = '/data-extraction/v1/jobs';
+  await cx.get(jobs);
+  const [error] = await Promise.all([rejection(cx.get(jobs, { deadline: 1000 })), cx.get(AGENTS)]);
+  assert.equal(error.code, 'TIMEOUT');
+  assert.equal((await mock.log()).filter((it) => it.path === jobs).length, 1);
+});

@@ -108,6 +108,7 @@ export interface Glue {
     signal_headers(): string;
     status_text(status: number): string;
     api_family(path: string): string;
+    published_scopes(method: string, path: string): string;
   };
   Credentials: new (
     id: string,
