@@ -28,15 +28,24 @@ const PLATFORM_ISSUER = 'https://cxone.niceincontact.com';
 const MAX_BODY = 64 * 1024 * 1024;
 
 /** The settings of a client. Every default is the value we would choose. */
-export interface ClientOptions extends EngineSettings {
+export type ClientOptions = CommonOptions & WhereOptions;
+
+/** Where the APIs are, or who finds that out: a base URL, an access key, or both. */
+export type WhereOptions = Address & (Required<Pick<Address, 'baseUrl'>> | Required<Pick<Address, 'accessKeyId' | 'accessKeySecret'>>);
+
+interface Address {
   /** The URL under which the APIs are: `https://YOUR_SUBDOMAIN.api.nicecxone.com`. It may have a path. Required, unless there is an access key: then it is discovered. */
   baseUrl?: string | URL;
-  /** The token endpoint. Default: `oauth2/token` under the base URL; discovered, where there is an issuer or an access key. */
-  tokenUrl?: string | URL;
   /** Signs in to NICE's own platform with an access key of a user, beside `clientId` and `clientSecret`. */
   accessKeyId?: string;
   /** Its secret. It is sent to the token endpoint only, and never shown. */
   accessKeySecret?: string;
+}
+
+/** The settings of a client, but for where the APIs are. */
+export interface CommonOptions extends EngineSettings {
+  /** The token endpoint. Default: `oauth2/token` under the base URL; discovered, where there is an issuer or an access key. */
+  tokenUrl?: string | URL;
   /** Where endpoints are discovered. Default, with an access key: `https://cxone.niceincontact.com`; the government's cloud is `https://cxone-gov.niceincontact.com`. */
   issuer?: string | URL;
   /** For the OAuth 2.0 client credentials grant. Without id and secret requests carry no token. */
