@@ -5,6 +5,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
+use crate::base64;
 use crate::form;
 
 /// What is shown in place of a secret.
@@ -39,8 +40,15 @@ pub struct ClientCredentials {
 impl ClientCredentials {
     /// The body of the token request, `application/x-www-form-urlencoded`.
     pub fn form(&self) -> String {
+        self.form_for(&[("grant_type", "client_credentials")])
+    }
+
+    /// The same for another grant, with what that needs.
+    pub(crate) fn form_for(&self, grant: &[(&str, &str)]) -> String {
         let mut body = String::new();
-        form::append(&mut body, "grant_type", "client_credentials");
+        for (name, value) in grant {
+            form::append(&mut body, name, value);
+        }
         if let Some(scope) = &self.scope {
             form::append(&mut body, "scope", scope);
         }
@@ -82,7 +90,7 @@ impl ClientCredentials {
         form::encode(&mut pair, &self.id);
         pair.push(':');
         form::encode(&mut pair, &self.secret);
-        form::base64(pair.as_bytes())
+        base64::encode(pair.as_bytes())
     }
 }
 
@@ -117,10 +125,8 @@ impl fmt::Debug for ClientCredentials {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-
     use super::*;
+    use crate::base64::decode;
 
     fn credentials(auth: ClientAuth) -> ClientCredentials {
         ClientCredentials {
@@ -147,7 +153,7 @@ mod tests {
         let credentials = credentials(ClientAuth::Basic);
         assert_eq!(credentials.form(), "grant_type=client_credentials&scope=contact-center-api");
         let value = credentials.authorization().unwrap();
-        let pair = STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap();
+        let pair = decode(value.strip_prefix("Basic ").unwrap()).unwrap();
         assert_eq!(pair, b"a%3Ab:s+%3D%3D%26%3D%3D");
     }
 

@@ -1,10 +1,13 @@
 //! What is sent next: the most urgent request of those whose scopes may send.
 
+use alloc::vec::Vec;
+
 use crate::attempt::{Attempt, Progress};
 use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
+use crate::pacer::Asker;
 use crate::queue::{CLASSES, Parked};
 use crate::scope::Blocker;
 use crate::token::Need;
@@ -46,28 +49,30 @@ impl Engine {
     }
 
     /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
-    /// until what blocks them changes. `free` is a lane that was just found to be none of these:
-    /// mostly all classes are in the same one.
+    /// until what blocks them changes. `free` is a lane that was just found to be none of these,
+    /// and whether for HIGH: mostly all classes are in the same one.
     fn front(
         &mut self,
         class: Priority,
         shared: bool,
-        free: &mut Option<u32>,
+        free: &mut Option<(u32, bool)>,
     ) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
-            if *free == Some(lane) {
+            let high = class == Priority::High;
+            if *free == Some((lane, high)) {
                 return Some((lane, slot));
             }
-            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant) {
+            let asker = self.asker(lane, high);
+            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant, asker) {
                 Some((scope, parked)) => (Blocker::Scope(scope), parked),
                 None if !self.scopes.lane_key(lane).auth => {
-                    *free = Some(lane);
+                    *free = Some((lane, high));
                     return Some((lane, slot));
                 }
                 None => match self.token.need(self.now.instant) {
                     Need::Use(_) => {
-                        *free = Some(lane);
+                        *free = Some((lane, high));
                         return Some((lane, slot));
                     }
                     Need::Refused(failure, retry_at) => {
@@ -100,6 +105,7 @@ impl Engine {
         // Waiting for a turn is free: retrying is timed from when the scopes were open again.
         let turn_since = self.scopes.opened_at(lane);
         let request_id = self.queue.id(slot);
+        let asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
@@ -117,7 +123,7 @@ impl Engine {
             slot,
             id,
             lane,
-            tickets: self.scopes.sent(lane),
+            stubs: self.scopes.sent(lane, now, asker),
             token,
             timer: None,
             progress: Progress::Sent,
@@ -156,7 +162,7 @@ impl Engine {
     /// A scope was closed or held: who lacked nothing but a slot, here or elsewhere, now lacks more.
     pub(crate) fn look_again(&mut self, scope: u32) {
         for lane in self.scopes.scope(scope).lanes().to_vec() {
-            if self.queue.is_parked_full(lane) {
+            if matches!(self.queue.parked(lane), Parked::Full | Parked::Reserved) {
                 self.unpark(lane);
             }
         }
@@ -184,13 +190,31 @@ impl Engine {
         let Some(scope) = self.scopes.get_mut(index) else {
             return;
         };
-        let at = match scope.permit(now) {
-            _ if !scope.has_parked() => None,
-            Permit::Now => return self.release(Blocker::Scope(index)),
-            Permit::At(at) => Some(at),
-            Permit::AfterAnswer | Permit::Full => None,
-        };
-        self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        if !scope.has_parked() {
+            return self.timers.put(&mut scope.timer, None, Wake::Gate, index);
+        }
+        let (mut open, mut at) = (Vec::new(), None::<crate::time::Instant>);
+        for lane in self.scopes.parked_on(index) {
+            // Who is kept from a reserve is let go by it, the others by what an urgent request is.
+            let high = self.queue.parked(*lane) != Parked::Reserved;
+            let backlog = u64::from(self.queue.queued_in(*lane));
+            match self.scopes.scope(index).permit(now, Asker { high, backlog }) {
+                Permit::Now => open.push(*lane),
+                Permit::At(moment) => at = Some(at.map_or(moment, |at| at.min(moment))),
+                Permit::AfterAnswer | Permit::Full => {}
+            }
+        }
+        for lane in open {
+            self.scopes.unpark(lane);
+            self.queue.set_parked(lane, Parked::No);
+        }
+        if let Some(scope) = self.scopes.get_mut(index) {
+            self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        }
+    }
+
+    pub(crate) fn asker(&self, lane: u32, high: bool) -> Asker {
+        Asker { high, backlog: u64::from(self.queue.queued_in(lane)) }
     }
 
     /// The same for those who wait for a token.

@@ -14,8 +14,9 @@ use crate::backoff::Chance;
 use crate::budget::RetryBudget;
 use crate::config::{Config, DEFAULT_SCOPE, MAX_SCOPES};
 use crate::error::{ConfigError, RequestError, SubmitError};
-use crate::event::{Input, Job, Notice, Output, Replay, RequestId, Wake};
+use crate::event::{Input, Job, Notice, Output, Priority, Replay, RequestId, Wake};
 use crate::key_set::KeySet;
+use crate::pacer::Belief;
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
 use crate::time::{Instant, Now, nanos};
@@ -168,6 +169,8 @@ pub struct ScopeStats {
     pub held: bool,
     /// Attempts in flight.
     pub in_flight: u32,
+    /// What its server is believed to allow.
+    pub belief: Belief,
 }
 
 impl Engine {
@@ -179,7 +182,7 @@ impl Engine {
     pub fn new(config: Config, seed: u64, now: Now) -> Result<Engine, ConfigError> {
         config.check()?;
         Ok(Engine {
-            scopes: Scopes::new(DEFAULT_SCOPE, &config.scopes),
+            scopes: Scopes::new(DEFAULT_SCOPE, &config.scopes, config.pacing),
             config,
             now,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -386,6 +389,7 @@ impl Engine {
             closed_until: scope.closed_until(now),
             held: scope.held,
             in_flight: scope.in_flight,
+            belief: scope.pacer.belief(),
         });
         Stats {
             queued: self.queue.queued().map(u64::from),
@@ -542,7 +546,9 @@ impl Engine {
         let in_line = request.in_flight().is_none() && request.alone == Alone::No;
         // Does it lack nothing but a token? (Its lane may just have been let go to ask for one.)
         let lane = self.queue.lane_of(slot);
-        let open = !self.held && self.scopes.blocking(lane, self.now.instant).is_none();
+        let high = self.queue.class_of(slot) == Priority::High;
+        let asker = self.asker(lane, high);
+        let open = !self.held && self.scopes.blocking(lane, self.now.instant, asker).is_none();
         let waits_for_token = in_line && open && self.scopes.lane_key(lane).auth;
         let no_token = match waits_for_token {
             true => self.token.trouble(self.now.instant),

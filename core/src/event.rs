@@ -10,6 +10,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::error::{RequestError, TokenFailure};
+use crate::pacer::Belief;
 use crate::time::Instant;
 
 /// How urgent a request is. HIGH leaves before NORMAL before LOW, first come first served within
@@ -304,6 +305,12 @@ pub enum PauseReason {
         /// The status of that answer.
         status: u16,
     },
+    /// A throttling answer stated no wait, but the rate that is believed had to meet one now and
+    /// then: the wait is the rate's.
+    Pace {
+        /// The status of that answer.
+        status: u16,
+    },
     /// Attempts fail without any answer: own backoff.
     Outage,
     /// A delivered answer announced that the budget is spent.
@@ -315,6 +322,7 @@ impl fmt::Display for PauseReason {
         match self {
             PauseReason::Stated { status } => write!(f, "{status}, the server states the wait"),
             PauseReason::Backoff { status } => write!(f, "{status}, own backoff"),
+            PauseReason::Pace { status } => write!(f, "{status}, the believed rate's wait"),
             PauseReason::Outage => f.write_str("no answer from the server, own backoff"),
             PauseReason::Budget => f.write_str("the server announces that the budget is spent"),
         }
@@ -348,6 +356,13 @@ pub enum Notice {
     Recovered {
         /// The scope.
         scope: Arc<str>,
+    },
+    /// What the scope's server is believed to allow has changed.
+    Believes {
+        /// The scope.
+        scope: Arc<str>,
+        /// What it is now.
+        belief: Belief,
     },
     /// One request will be sent again by itself.
     Retrying {
@@ -386,7 +401,9 @@ impl Notice {
             Notice::Paused { wait, reason, attempt, .. } => {
                 let ms = millis(*wait);
                 match reason {
-                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
+                    PauseReason::Stated { .. }
+                    | PauseReason::Backoff { .. }
+                    | PauseReason::Pace { .. } => {
                         format!("Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
                     }
                     PauseReason::Outage => {
@@ -399,6 +416,7 @@ impl Notice {
             }
             Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
             Notice::Recovered { .. } => "Back at full speed".into(),
+            Notice::Believes { belief, .. } => format!("Rate limit believed: {belief}"),
             Notice::Retrying { wait, failures, .. } => {
                 format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
             }

@@ -77,6 +77,8 @@ pub(crate) enum Parked {
     Closed,
     /// Its scopes are open, but as many attempts are in flight as may be.
     Full,
+    /// What is left of a quota is kept for urgent requests.
+    Reserved,
 }
 
 #[derive(Debug, Default)]
@@ -310,6 +312,10 @@ impl<T> Queue<T> {
         ((class as u64) << SEQUENCE_BITS | sequence, u64::from(slot))
     }
 
+    pub(crate) fn class_of(&self, slot: u32) -> Priority {
+        self.slab[slot].class
+    }
+
     pub(crate) fn lane_of(&self, slot: u32) -> u32 {
         self.slab[slot].lane
     }
@@ -323,8 +329,13 @@ impl<T> Queue<T> {
         self.lane(lane).entries == 0
     }
 
-    pub(crate) fn is_parked_full(&self, lane: u32) -> bool {
-        self.lane(lane).parked == Parked::Full
+    pub(crate) fn parked(&self, lane: u32) -> Parked {
+        self.lane(lane).parked
+    }
+
+    /// How many of a lane wait for their turn.
+    pub(crate) fn queued_in(&self, lane: u32) -> u32 {
+        self.lane(lane).queued
     }
 
     pub(crate) fn is_apart(&self, lane: u32) -> bool {
@@ -366,7 +377,12 @@ impl<T> Queue<T> {
             let count = &mut self.held_back[class.index()];
             *count = if holds_back { *count + 1 } else { *count - 1 };
         }
-        let new = head.filter(|_| parked == Parked::No);
+        let ready = match parked {
+            Parked::No => true,
+            Parked::Reserved => class == Priority::High,
+            Parked::Closed | Parked::Full => false,
+        };
+        let new = head.filter(|_| ready);
         if new == old {
             return;
         }

@@ -152,7 +152,7 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
 /** Paths of names between single slashes, with a query or not, that a URL takes as they are. */
 const PLAIN = /^\/?[\w~-][\w.~-]*(?:\/[\w~-][\w.~-]*)*(?:\?[\w.~=&-]*)?$/;
 
-/** The URL of a path, which stays below the base whatever it looks like, or an absolute URL. */
+/** Where a request goes, and whether that is the base URL's origin. */
 function resolve(defaults: RequestDefaults, path: string | URL, params: Params | undefined): { url: string; isOwn: boolean } {
   if (typeof path === 'string' && PLAIN.test(path)) {
     // Most are like this, and to parse them takes longer than all the rest.
@@ -162,12 +162,13 @@ function resolve(defaults: RequestDefaults, path: string | URL, params: Params |
     appendParams(url, params);
     return { url: url.href, isOwn: true };
   }
-  const url = parse(defaults, path);
+  const url = urlOf(defaults, path);
   appendParams(url, params);
   return { url: url.href, isOwn: url.origin === defaults.origin };
 }
 
-function parse({ root }: RequestDefaults, path: string | URL): URL {
+/** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
+export function urlOf({ root }: RequestDefaults, path: string | URL): URL {
   if (typeof path !== 'string' && !(path instanceof URL)) {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }

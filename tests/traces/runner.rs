@@ -157,7 +157,7 @@ impl Player {
     fn add_scope(&mut self, rest: &str) {
         let mut words = rest.split(' ');
         let name = words.next().unwrap_or_default().to_owned();
-        let mut scope = ScopeConfig { name, concurrency: None, apart: false };
+        let mut scope = ScopeConfig { name, concurrency: None, apart: false, pacing: None };
         for word in words {
             match word.split_once('=') {
                 Some(("concurrency", n)) => scope.concurrency = Some(number(n) as u32),

@@ -221,6 +221,7 @@ fn write_notice(notice: &Notice, to: &mut Records, texts: &mut Vec<String>, now:
                 PauseReason::Backoff { status } => (1.0, f64::from(*status)),
                 PauseReason::Outage => (2.0, NONE),
                 PauseReason::Budget => (3.0, NONE),
+                PauseReason::Pace { status } => (10.0, f64::from(*status)),
             };
             (kind, [ms(wait), millis(*until), f64::from(*attempt), status])
         }
@@ -231,6 +232,10 @@ fn write_notice(notice: &Notice, to: &mut Records, texts: &mut Vec<String>, now:
         Notice::Recovered { scope: name } => {
             scope = Some(name);
             (5.0, [NONE; 4])
+        }
+        Notice::Believes { scope: name, .. } => {
+            scope = Some(name);
+            (11.0, [NONE; 4])
         }
         Notice::Retrying { id: of, wait, failures } => {
             id = Some(*of);

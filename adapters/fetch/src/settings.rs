@@ -52,6 +52,7 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
             name: name.to_owned(),
             concurrency: (!limit.is_nan()).then_some(concurrency),
             apart: next() == 1.0,
+            pacing: None,
         });
     }
     config

@@ -179,6 +179,7 @@ impl World {
             name: name.into(),
             concurrency: Some(concurrency),
             apart,
+            pacing: None,
         };
         let config = Config {
             queue_limit: 40,
