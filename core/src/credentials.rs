@@ -5,7 +5,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::base64;
+use crate::base64::encode;
 use crate::form;
 
 /// What is shown in place of a secret.
@@ -90,7 +90,7 @@ impl ClientCredentials {
         form::encode(&mut pair, &self.id);
         pair.push(':');
         form::encode(&mut pair, &self.secret);
-        base64::encode(pair.as_bytes())
+        encode(pair.as_bytes())
     }
 }
 

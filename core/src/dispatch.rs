@@ -10,6 +10,7 @@ use crate::gate::Permit;
 use crate::pacer::Asker;
 use crate::queue::{CLASSES, Parked};
 use crate::scope::Blocker;
+use crate::time::Instant;
 use crate::token::Need;
 
 impl Engine {
@@ -193,7 +194,7 @@ impl Engine {
         if !scope.has_parked() {
             return self.timers.put(&mut scope.timer, None, Wake::Gate, index);
         }
-        let (mut open, mut at) = (Vec::new(), None::<crate::time::Instant>);
+        let (mut open, mut at) = (Vec::new(), None::<Instant>);
         for lane in self.scopes.parked_on(index) {
             // Who is kept from a reserve is let go by it, the others by what an urgent request is.
             let high = self.queue.parked(*lane) != Parked::Reserved;

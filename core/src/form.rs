@@ -1,4 +1,4 @@
-//! `application/x-www-form-urlencoded` (URL Standard §5), as far as a sign-in needs it.
+//! `application/x-www-form-urlencoded` (URL Standard §5), as far as a token request needs it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_the_crate_of_that_name_does(
+        fn it_does_what_the_crates_of_these_names_do(
             name: String, value: String, form in "[&=+%a-f0-9é]*",
         ) {
             let mut ours = String::new();

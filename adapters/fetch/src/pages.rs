@@ -138,12 +138,13 @@ impl Pages {
             None if other => NextField::Other,
             None => NextField::Absent,
         };
+        let number = |n: f64| (!n.is_nan()).then_some(n as u64);
         let fields = PageFields {
             status,
             body,
-            items: (!items.is_nan()).then_some(items as u64),
+            items: number(items),
             next,
-            total: Some(total).filter(|n| !n.is_nan()).map(|n| n as u64),
+            total: number(total),
             fingerprints: &self.fingerprints,
             origin,
         };
