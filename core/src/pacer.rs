@@ -194,7 +194,10 @@ impl Pacer {
         let rate = self.rate.as_ref().filter(|_| self.learns())?;
         let explained = match mark.seq < self.event {
             true => self.explained,
-            false => !self.is_of_quota(mark, None) && rate.explains(mark),
+            false => {
+                let other = self.announced.blames(self.seq) || self.is_of_quota(mark, None);
+                !other && rate.explains(mark) && self.accepted() > 1 // itself is not, either
+            }
         };
         explained.then(|| rate.rest())
     }
@@ -210,6 +213,7 @@ impl Pacer {
         if !self.learns() {
             return false;
         }
+        let explained = refusal.stated.is_none() && self.explains(mark).is_some();
         self.refused += 1;
         if mark.seq < self.event {
             if let Some(rate) = &mut self.rate {
@@ -220,14 +224,14 @@ impl Pacer {
             }
             return false;
         }
-        self.explained = refusal.stated.is_none() && self.explains(mark).is_some();
+        self.explained = explained;
         self.event = self.seq;
         if self.announced.is_to_blame(self.seq) {
             return true;
         }
         let long = refusal.stated.filter(|wait| *wait >= WINDOW_FROM);
         // Of those that were sent some may be refused as well, and will be taken off then.
-        let accepted = (self.seq - self.first.seq).saturating_sub(self.refused);
+        let accepted = self.accepted();
         if accepted == 0 {
             return false; // nothing was let in yet: own backoff knows as much
         }
@@ -315,6 +319,11 @@ impl Pacer {
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
         let knows = self.quota.is_some() || self.rate.is_some() || self.announced.is_live();
         !knows || now.saturating_since(self.last_sent) >= STALE_AFTER
+    }
+
+    /// How many were accepted since nothing was known, as far as answers say otherwise.
+    fn accepted(&self) -> u64 {
+        self.seq.saturating_sub(self.first.seq).saturating_sub(self.refused)
     }
 
     fn is_of_quota(&self, mark: Mark, stated: Option<Duration>) -> bool {

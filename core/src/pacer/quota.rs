@@ -73,13 +73,7 @@ impl Window {
     }
 
     /// The server has refused and stated when it will not.
-    pub(super) fn met(
-        quota: u64,
-        first: Mark,
-        reset: Instant,
-        wall: Wall,
-        now: Instant,
-    ) -> Window {
+    pub(super) fn met(quota: u64, first: Mark, reset: Instant, wall: Wall, now: Instant) -> Window {
         let length = window_of(first.at, reset, wall, now);
         Window { reset: Some(reset), refused: 1, ..Window::new(quota, first, length) }
     }
@@ -144,7 +138,9 @@ impl Window {
             }
             let left = self.quota - used;
             return match self.reset {
-                Some(reset) if !asker.high && asker.backlog > left + u64::from(in_flight) => {
+                Some(reset)
+                    if !asker.high && asker.backlog > left.saturating_add(in_flight.into()) =>
+                {
                     let kept = self.reserve.as_before(self.quota);
                     let length = self.length.unwrap_or(reset.saturating_since(self.base.at));
                     Reserve::permit(now, left, kept, reset, length)
@@ -165,7 +161,8 @@ impl Window {
 
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {
         if self.reset.is_some_and(|reset| mark.at >= reset) {
-            self.clean += u32::from(!self.full && self.used(mark.seq) >= self.quota);
+            let clean = !self.full && self.used(mark.seq) >= self.quota;
+            self.clean = self.clean.saturating_add(clean.into());
             (self.before, self.base) = (self.base, mark);
             (self.refused, self.beyond, self.ramp) = (0, 0, 1);
             (self.new, self.full) = (false, false);
@@ -190,7 +187,7 @@ impl Window {
         let grows = learns && used > self.quota;
         if grows {
             (self.quota, self.basis) = (used, Basis::Measured);
-            self.beyond += 1;
+            self.beyond = self.beyond.saturating_add(1);
         }
         grows
     }

@@ -104,7 +104,10 @@ enum Quality {
 pub(super) enum Lesson {
     Learned,
     /// That it goes on refusing after a rest: so many were accepted at once, since then.
-    NotARate { quota: u64, first: Mark },
+    NotARate {
+        quota: u64,
+        first: Mark,
+    },
 }
 
 impl Rate {
@@ -223,7 +226,7 @@ impl Rate {
         if mark.seq > self.empty.seq {
             self.refused += 1;
             if self.quality == Quality::Exact && self.refused == 1 {
-                self.hold_until += HOLD; // trying costs more than one here
+                self.hold_until = self.hold_until.saturating_add(HOLD); // trying costs more than one here
             }
         }
     }
@@ -241,11 +244,11 @@ impl Rate {
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
-        self.hold_until = opens + match self.quality {
+        self.hold_until = opens.saturating_add(match self.quality {
             Quality::Sought => 0,
             Quality::Rough => ROUGH_HOLD,
             Quality::Exact | Quality::Configured => HOLD,
-        };
+        });
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.ready = opens;
         Lesson::Learned
@@ -273,15 +276,16 @@ impl Rate {
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
         let (whole, open) = (since(self.empty), since(opened));
-        let rested = whole - open;
-        let mut least = self.least(whole / accepted, open, mark.seq - opened.seq);
+        let rested = whole.saturating_sub(open);
+        let sent = mark.seq.saturating_sub(opened.seq);
+        let mut least = self.least(whole / accepted, open, sent);
         if self.burst_time > 0 {
             // What seemed to be the burst was in part gained while it went.
             self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
             self.burst_time = 0;
-            least = self.least(whole / accepted, open, mark.seq - opened.seq);
+            least = self.least(whole / accepted, open, sent);
         }
-        let after_rest = (mark.seq - opened.seq).saturating_sub(self.refused + self.burst);
+        let after_rest = sent.saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
 
         // By that rate, was it full when requests went again, or while the rate was held?
@@ -289,7 +293,7 @@ impl Rate {
         let saved_at = |(tried, _): (Mark, u64)| {
             let gained = nanos(tried.at.saturating_since(opened.at)) / least;
             let held = (rested / least).min(self.burst);
-            (held + gained).saturating_sub(tried.seq - opened.seq)
+            held.saturating_add(gained).saturating_sub(tried.seq.saturating_sub(opened.seq))
         };
         let underused = match self.quality {
             // It gained more than it gave until the rate had grown.
@@ -303,8 +307,8 @@ impl Rate {
             if expected.abs_diff(n) > 2 + n / 16 {
                 (self.accepted, self.time) = (0, 0); // it has changed
             }
-            self.accepted += n;
-            self.time += time;
+            self.accepted = self.accepted.saturating_add(n);
+            self.time = self.time.saturating_add(time);
             self.interval = (self.time / self.accepted).max(FASTEST);
             self.measured = self.interval;
             self.quality = Quality::Exact;
@@ -322,7 +326,8 @@ impl Rate {
     /// was empty, and `sent` were sent since it opened.
     fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
         let over = overshoot(self.burst, self.interval, self.tau());
-        let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
+        let more = (self.interval >> 10).saturating_mul(over.max(CLOSE / 5));
+        let by_overshoot = self.interval.saturating_add(more);
         let after_rest = sent.saturating_sub(self.refused + self.burst);
         let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
         whole.min(by_rest).min(by_overshoot).max(FASTEST)
@@ -331,9 +336,12 @@ impl Rate {
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
         let since = nanos(mark.at.saturating_since(self.empty.at));
-        let least = self.interval + self.interval * 3 / 7; // to 0.7 of the rate
+        if since < self.interval / 2 {
+            return; // so short a time says nothing of so long an interval
+        }
+        let least = self.interval.saturating_add(self.interval.saturating_mul(3) / 7); // 0.7 of the rate
         let halfway = since.saturating_mul(2) / (2 * accepted + 1);
-        self.interval = halfway.clamp(least, 4 * self.interval);
+        self.interval = halfway.clamp(least, least.max(self.interval.saturating_mul(4)));
     }
 
     /// Trying costs a refusal and so a rest: that of a backlog which is soon done is not worth it.
@@ -350,15 +358,17 @@ impl Rate {
         let is_held = matches!(self.quality, Quality::Exact | Quality::Configured);
         if is_held {
             // Were there more accepted since than the rate gains, and what was saved up at rest?
-            let rested = self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
-            let gained = (nanos(mark.at.saturating_since(tried.at)) + rested) / held;
-            if mark.seq - tried.seq > gained + ROUGH {
+            let rested =
+                self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
+            let since = nanos(mark.at.saturating_since(tried.at));
+            let gained = since.saturating_add(rested) / held;
+            if mark.seq.saturating_sub(tried.seq) > gained + ROUGH {
                 self.quality = Quality::Sought;
             }
         }
         let fastest = if is_held { held / 3 * 2 } else { FASTEST };
         // Idle time is no reason to go faster.
-        let since = now.saturating_sub(self.last_sent).min(2 * self.interval);
+        let since = now.saturating_sub(self.last_sent).min(self.interval.saturating_mul(2));
         let less = u128::from(self.interval) * u128::from(since) / u128::from(self.tau());
         let less = (less as u64).min(self.interval / 3);
         self.interval = (self.interval - less).max(fastest).max(FASTEST);
@@ -367,9 +377,9 @@ impl Rate {
     fn tau(&self) -> u64 {
         // As fast as that, but not within a few requests.
         match self.quality {
-            Quality::Sought => SEEK_TAU.max(4 * self.interval),
-            Quality::Rough => ROUGH_TAU.max(8 * self.interval),
-            Quality::Exact | Quality::Configured => RETRY_TAU.max(16 * self.interval),
+            Quality::Sought => SEEK_TAU.max(self.interval.saturating_mul(4)),
+            Quality::Rough => ROUGH_TAU.max(self.interval.saturating_mul(8)),
+            Quality::Exact | Quality::Configured => RETRY_TAU.max(self.interval.saturating_mul(16)),
         }
     }
 }

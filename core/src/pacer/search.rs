@@ -10,8 +10,8 @@
 
 use core::time::Duration;
 
-use super::belief::{Basis, BelievedQuota};
 use super::Mark;
+use super::belief::{Basis, BelievedQuota};
 use super::quota::Window;
 use super::rate::Rate;
 use crate::gate::Permit;
@@ -100,8 +100,10 @@ impl Search {
         // It is longer than the time after which it was still closed.
         let closed = self.last_refused.saturating_since(self.first.at);
         let by_clock = || {
-            let wall = self.wall.as_millis() + millis(mark.at.saturating_since(self.last_refused));
-            let began = |window: &Duration| u128::from(wall) % window.as_millis() <= CLOCKS.as_millis();
+            let since = millis(mark.at.saturating_since(self.last_refused));
+            let wall = self.wall.as_millis().saturating_add(since);
+            let began =
+                |window: &Duration| u128::from(wall) % window.as_millis() <= CLOCKS.as_millis();
             let windows = BY_CLOCK.iter().map(|seconds| Duration::from_secs(*seconds));
             windows.into_iter().filter(|window| *window > closed).find(began)
         };
@@ -148,7 +150,8 @@ pub(super) fn standard(length: Duration) -> Option<Duration> {
 pub(super) fn between(shorter: Duration, longer: Duration) -> Option<Duration> {
     let windows = WINDOWS.iter().map(|seconds| Duration::from_secs(*seconds));
     let chosen = windows.into_iter().find(|window| *window > shorter && *window < longer);
-    chosen.or_else(|| (longer > shorter / 8 * 9).then(|| (shorter + longer) / 2))
+    let is_longer = longer > (shorter / 8).saturating_mul(9);
+    chosen.or_else(|| is_longer.then(|| shorter / 2 + longer / 2))
 }
 
 /// The longest such window of at most this length, if it is that but for `rounding`.
@@ -167,7 +170,7 @@ pub(super) fn window_of(
     let seen = reset.saturating_since(first);
     standard(seen).or_else(|| {
         // Does the clock begin one at its reset, of which a part was over at the first use?
-        let at = wall.as_millis() + millis(reset.saturating_since(now));
+        let at = wall.as_millis().saturating_add(millis(reset.saturating_since(now)));
         let ends = |window: &Duration| {
             *window >= seen && u128::from(at) % window.as_millis() <= CLOCKS.as_millis()
         };
