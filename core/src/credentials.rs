@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::{Serializer, byte_serialize};
+
+use crate::base64::encode;
 
 /// What is shown in place of a secret.
 pub const HIDDEN: &str = "***";
@@ -40,8 +40,13 @@ pub struct ClientCredentials {
 impl ClientCredentials {
     /// The body of the token request, `application/x-www-form-urlencoded`.
     pub fn form(&self) -> String {
+        self.form_for(&[("grant_type", "client_credentials")])
+    }
+
+    /// The same for another grant, with what that needs.
+    pub(crate) fn form_for(&self, grant: &[(&str, &str)]) -> String {
         let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
+        form.extend_pairs(grant);
         if let Some(scope) = &self.scope {
             form.append_pair("scope", scope);
         }
@@ -82,7 +87,7 @@ impl ClientCredentials {
     /// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
     fn pair(&self) -> String {
         let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-        STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(&self.secret)))
+        encode([&*encoded(&self.id), ":", &encoded(&self.secret)].concat().as_bytes())
     }
 }
 
@@ -118,6 +123,7 @@ impl fmt::Debug for ClientCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base64::decode;
 
     fn credentials(auth: ClientAuth) -> ClientCredentials {
         ClientCredentials {
@@ -144,7 +150,7 @@ mod tests {
         let credentials = credentials(ClientAuth::Basic);
         assert_eq!(credentials.form(), "grant_type=client_credentials&scope=contact-center-api");
         let value = credentials.authorization().unwrap();
-        let pair = STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap();
+        let pair = decode(value.strip_prefix("Basic ").unwrap()).unwrap();
         assert_eq!(pair, b"a%3Ab:s+%3D%3D%26%3D%3D");
     }
 

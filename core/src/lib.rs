@@ -91,12 +91,16 @@
 //!
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
-//! [`oauth`] reads token answers, and [`page`] is pagination.
+//! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
 #![forbid(unsafe_code)]
+
+#[macro_use]
+extern crate alloc;
 
 mod alone;
 mod attempt;
 pub mod backoff;
+mod base64;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -111,6 +115,7 @@ pub mod event;
 mod field;
 mod gate;
 pub mod http_date;
+pub mod job;
 pub mod oauth;
 mod pacer;
 pub mod page;
@@ -121,6 +126,7 @@ pub mod reading;
 pub mod retry;
 pub mod retry_after;
 mod scope;
+pub mod sign_in;
 pub mod signals;
 mod small_set;
 mod status;
@@ -139,10 +145,12 @@ pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
+pub use job::{JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
+pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};
 pub use signals::{SIGNAL_HEADERS, Signals};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

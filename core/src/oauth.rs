@@ -110,6 +110,11 @@ fn is_success(status: u16) -> bool {
     (200..=299).contains(&status)
 }
 
+/// A member of a JSON object that is a text and not empty.
+pub(crate) fn member(body: &[u8], name: &str) -> Option<String> {
+    string(&object(body).ok()?, name).map(str::to_owned)
+}
+
 fn object(body: &[u8]) -> Result<Members, &'static str> {
     if body.len() > MAX_BODY_BYTES {
         return Err("its body is longer than 1 MiB");

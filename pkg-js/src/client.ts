@@ -7,7 +7,7 @@ import type { CxoneEventMap } from './events.js';
 import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, outgoing, resolve, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -223,7 +223,12 @@ export class CxoneClient extends EventTarget {
     });
   }
 
-  /** The items of all pages, in the style `cursor`, `page_size`, `entities`, `next_page_token`; fetched as they are read. */
+  /** @internal Where a path leads. */
+  urlOf(url: string | URL): URL {
+    return resolve(this.#defaults.base, url);
+  }
+
+  /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */
   paginate<T = any>(url: string | URL, options: PaginateOptions = {}): Pagination<T> {
     return new Pagination<T>(this, this.#instance, url, options);
   }

@@ -90,16 +90,20 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod agent;
 mod attempt;
 mod builder;
 mod client;
 mod clock;
+mod download;
 mod driver;
 mod env;
 mod error;
 mod home;
 mod hub;
 mod ids;
+mod job;
+mod json;
 mod notice;
 mod paginate;
 mod pending;
@@ -111,9 +115,12 @@ mod settings;
 mod stats;
 mod token;
 
+pub use agent::AgentEvents;
 pub use builder::ClientBuilder;
 pub use client::{Client, Close};
+pub use download::{Download, Downloaded};
 pub use error::{Error, ErrorKind};
+pub use job::{Job, JobDone};
 pub use notice::{Notice, Notices};
 pub use paginate::{Page, PageStream, Paginate};
 pub use request::RequestBuilder;
@@ -123,5 +130,8 @@ pub use settings::BuildError;
 pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
-pub use cxone_core::page::{PageError, PageState};
-pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure};
+pub use cxone_core::page::{PageError, PageState, PageStyle};
+pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
+pub use cxone_core::{
+    Backoff, ClientAuth, JobStyle, PauseReason, Priority, Reading, TokenFailure, Wall,
+};

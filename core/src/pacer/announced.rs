@@ -267,3 +267,6 @@ impl Announced {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -304,3 +304,6 @@ impl Window {
         seq.saturating_sub(self.base.seq).saturating_sub(self.refused)
     }
 }
+
+#[cfg(test)]
+mod tests;

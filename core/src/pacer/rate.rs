@@ -401,3 +401,6 @@ fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

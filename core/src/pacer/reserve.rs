@@ -61,3 +61,6 @@ impl Reserve {
         if now >= at { Permit::Now } else { Permit::At(at) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,19 +63,26 @@ export interface WasmCredentials {
 export interface WasmPages {
   readonly items_field: string;
   readonly next_field: string;
+  readonly total_field: string;
+  readonly flags: number;
   request(): string | undefined;
+  is_repeated(item: string): boolean;
   answer(
     status: number,
     body: number,
     items: number | undefined,
     next: string | undefined,
     other: boolean,
+    total: number,
+    origin: string,
   ): string | undefined;
   readonly cursor: string | undefined;
   readonly done: boolean;
   readonly pages: number;
   readonly items: number;
+  readonly partial: boolean;
   readonly seen: string;
+  readonly overlap: string;
   free(): void;
 }
 
@@ -106,12 +113,12 @@ export interface Glue {
     basic: boolean,
   ) => WasmCredentials;
   Pages: new (
-    pageSize: number,
+    style: string,
+    items: string | undefined,
+    numbers: Float64Array,
     cursor: string | undefined,
-    done: boolean,
-    pages: number,
-    items: number,
     seen: string,
+    overlap: string,
   ) => WasmPages;
   Alarm: new (ring: () => void) => WasmAlarm;
   calculateBackoff(
