@@ -53,9 +53,11 @@ pub(crate) struct Attempt {
 /// What the laws say of a gate, where they are sure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Gate {
-    /// Or nothing is known of it.
+    /// Or nothing is known of it, but that no probe is out.
     #[default]
     Open,
+    /// One of those in flight may be the probe.
+    Unsure,
     /// The next attempt is the probe.
     Closed,
     Probing(AttemptId),
@@ -179,7 +181,7 @@ impl Model {
             PauseReason::Stated { .. } | PauseReason::Backoff { .. } | PauseReason::Outage => {
                 // Of a probe that is out, the model does not know whether it still is one.
                 scope.gate = match scope.gate {
-                    Gate::Probing(_) => Gate::Open,
+                    Gate::Probing(_) | Gate::Unsure => Gate::Unsure,
                     _ => Gate::Closed,
                 };
                 scope.gate_until = *until;
@@ -249,6 +251,13 @@ impl Model {
         self.flying.remove(&id).expect("it is in flight");
         for scope in self.scopes.values_mut().filter(|scope| scope.gate == Gate::Probing(id)) {
             scope.gate = Gate::Closed; // it ended without an answer
+        }
+        let flying = self.flying.keys().flat_map(|id| &self.requests[&id.request].scopes);
+        let busy: BTreeSet<&String> = flying.collect();
+        for (name, scope) in &mut self.scopes {
+            if scope.gate == Gate::Unsure && !busy.contains(name) {
+                scope.gate = Gate::Open;
+            }
         }
         let request = self.requests.get_mut(&id.request).expect("it was accepted");
         if request.phase == Phase::Flying {
@@ -327,7 +336,7 @@ impl Model {
             let stale = now >= scope.gate_until + Duration::from_secs(3600);
             match scope.gate {
                 _ if stale => scope.gate = Gate::Open, // it may have been forgotten
-                Gate::Open => {}
+                Gate::Open | Gate::Unsure => {}
                 Gate::Closed => scope.gate = Gate::Probing(id),
                 Gate::Probing(probe) => panic!("{name}: {probe} is the probe, {id} is not"),
                 Gate::Ramp(most) => assert!(flying <= most, "{name}: {flying} of {most}"),

@@ -17,9 +17,9 @@ fn mark(seq: u64, millis: u64) -> Mark {
     Mark { seq, at: at(millis) }
 }
 
-/// The wall clock of tests that are not about it: at no beginning of any window for long.
-fn wall(millis: u64) -> Wall {
-    Wall::from_millis(MIDNIGHT + 400_000 + millis)
+/// The wall clock of tests that are not about it: a refusal is just after a minute's beginning.
+fn wall(_: u64) -> Wall {
+    Wall::from_millis(MIDNIGHT + 362_000)
 }
 
 /// A search from a window that began at 0, after a refusal then, with the scope open again then.
@@ -88,7 +88,7 @@ fn the_next_probe_goes_when_a_window_may_have_ended() {
 
 #[test]
 fn where_own_backoff_asks_for_more_that_is_waited() {
-    assert_eq!(search(100, 5000, 11_000).permit(at(5000)), Permit::At(at(30_250)));
+    assert_eq!(search(100, 5000, 11_000).permit(at(5000)), Permit::At(at(11_000)));
     assert_eq!(search(100, 4_000_000, 4_030_000).permit(at(4_000_000)), Permit::At(at(4_030_000)));
 }
 
@@ -96,7 +96,32 @@ fn where_own_backoff_asks_for_more_that_is_waited() {
 fn what_is_soon_or_small_is_left_to_own_backoff() {
     assert_eq!(search(100, 2999, 4000).permit(at(2999)), Permit::At(at(4000)));
     assert_eq!(search(7, 5000, 6000).permit(at(5000)), Permit::At(at(6000)), "too few to be a quota");
-    assert_eq!(search(7, 5000, 13_000).permit(at(5000)), Permit::At(at(30_250)), "no hurry");
+    assert_eq!(search(7, 9000, 16_999).permit(at(9000)), Permit::At(at(16_999)));
+    assert_eq!(search(7, 9000, 17_000).permit(at(9000)), Permit::At(at(30_250)), "no hurry");
+    assert_eq!(search(8, 9000, 10_000).permit(at(9000)), Permit::At(at(30_250)));
+}
+
+#[test]
+fn a_probe_goes_when_the_clock_begins_a_minute_if_that_is_sooner() {
+    let by_clock = |wall: u64| {
+        let mut search = Search::new(100, mark(0, 0));
+        search.refused(at(6000), Wall::from_millis(MIDNIGHT + wall), at(5000));
+        search
+    };
+    let mut search = by_clock(57_000);
+    assert_eq!(search.permit(at(5000)), Permit::At(at(8250)), "in 3 s and a little");
+    let later = by_clock(56_000);
+    assert_eq!(later.permit(at(5000)), Permit::At(at(10_100)), "which serves both, 0.85 s later");
+    // It is let in: a window of the clock, of which so much is over.
+    let Some(Found::Window(window)) = search.passed(mark(101, 8250), at(8350)) else {
+        panic!("it is long");
+    };
+    assert_eq!(window.belief(102).window, Some(ms(60_000)));
+    // It is refused: that was no reason to pass over the next of the list.
+    search.refused(at(9350), Wall::from_millis(MIDNIGHT + 60_350), at(8350));
+    assert_eq!(search.permit(at(8350)), Permit::At(at(10_100)));
+    search.refused(at(11_000), Wall::from_millis(MIDNIGHT + 117_000), at(10_100));
+    assert_eq!(search.permit(at(10_100)), Permit::At(at(30_250)), "no minute again");
 }
 
 #[test]
@@ -158,7 +183,9 @@ proptest! {
         if let Some(between) = between(shorter, longer) {
             prop_assert!(between > shorter && between < longer);
         }
-        drop(standard(longer));
-        drop(window_of(Instant::ORIGIN, Instant::FAR, Wall::from_millis(u64::MAX), Instant::ORIGIN));
+        let at = Instant::from_nanos(longer.as_secs());
+        let clock = Wall::from_millis(u64::MAX - longer.as_secs() % 2);
+        let window = window_of(at, Instant::FAR, clock, Instant::ORIGIN);
+        prop_assert!(window.is_none_or(|window| window <= Duration::from_secs(3672)));
     }
 }
