@@ -11,7 +11,7 @@
 //! A window that slides (a log of the last requests) frees each place when it was taken one window
 //! ago. So requests go no faster than at first: one, then two, one more for each answer.
 //!
-//! A quota may grow, or be shared with others who leave some of it. After 3, 6, 12 … windows that
+//! A quota may grow, or be shared with others who leave some of it. After 3, 5, 9 … windows that
 //! were used up without a refusal one request more is tried, at the end and by itself, and if it is
 //! accepted another; and whenever the few that are left would have to wait for a window of their
 //! own. One refusal far below the quota may be bad luck in dating; a second is believed.

@@ -391,7 +391,7 @@ impl Rate {
 /// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) on the left, which is within 5 % up to
 /// y = 3, that is a quadratic equation.
 fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
-    let k = u128::from(burst) * u128::from(interval) * 1024 / u128::from(tau);
+    let k = (u128::from(burst) * u128::from(interval)).saturating_mul(1024) / u128::from(tau);
     let k = k.min(512) as u64;
     let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
     let root = (b * b + 8 * k * a).isqrt();

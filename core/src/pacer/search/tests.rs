@@ -95,7 +95,11 @@ fn where_own_backoff_asks_for_more_that_is_waited() {
 #[test]
 fn what_is_soon_or_small_is_left_to_own_backoff() {
     assert_eq!(search(100, 2999, 4000).permit(at(2999)), Permit::At(at(4000)));
-    assert_eq!(search(7, 5000, 6000).permit(at(5000)), Permit::At(at(6000)), "too few to be a quota");
+    assert_eq!(
+        search(7, 5000, 6000).permit(at(5000)),
+        Permit::At(at(6000)),
+        "too few to be a quota"
+    );
     assert_eq!(search(7, 9000, 16_999).permit(at(9000)), Permit::At(at(16_999)));
     assert_eq!(search(7, 9000, 17_000).permit(at(9000)), Permit::At(at(30_250)), "no hurry");
     assert_eq!(search(8, 9000, 10_000).permit(at(9000)), Permit::At(at(30_250)));
