@@ -328,6 +328,9 @@ impl Rate {
         let over = overshoot(self.burst, self.interval, self.tau());
         let more = (self.interval >> 10).saturating_mul(over.max(CLOSE / 5));
         let by_overshoot = self.interval.saturating_add(more);
+        // It says nothing if the rate had passed that before it grew.
+        let grew_past = self.tried.is_some_and(|(_, before)| before >= by_overshoot);
+        let by_overshoot = if grew_past { by_overshoot } else { u64::MAX };
         let after_rest = sent.saturating_sub(self.refused + self.burst);
         let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
         whole.min(by_rest).min(by_overshoot).max(FASTEST)
