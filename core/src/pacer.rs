@@ -222,7 +222,7 @@ impl Pacer {
             if let Some(Quota::Window(window)) = &mut self.quota {
                 window.refused_again(mark);
             }
-            return false;
+            return !self.explained && self.unlearn();
         }
         self.explained = explained;
         self.event = self.seq;
@@ -319,6 +319,16 @@ impl Pacer {
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
         let knows = self.quota.is_some() || self.rate.is_some() || self.announced.is_live();
         !knows || now.saturating_since(self.last_sent) >= STALE_AFTER
+    }
+
+    /// If none was let in after all, nothing is known. Says whether something was believed.
+    fn unlearn(&mut self) -> bool {
+        let wrong = self.accepted() == 0 && self.pacing == Pacing::Learned;
+        let knew = wrong && (self.quota.is_some() || self.rate.is_some());
+        if knew {
+            (self.quota, self.rate) = (None, None);
+        }
+        knew
     }
 
     /// How many were accepted since nothing was known, as far as answers say otherwise.
