@@ -244,7 +244,10 @@ impl Pacer {
                 let window = Window::met(accepted, self.first, now + wait, wall, now);
                 self.quota = Some(Quota::Window(window));
             }
-            (Some(Quota::Search(search)), None) => search.refused(refusal.opens, wall, now),
+            (Some(Quota::Search(search)), None) => {
+                search.refused(refusal.opens, wall, now);
+                return false; // as much is believed as before
+            }
             (Some(Quota::Window(window)), _) if window.is_of(mark, refusal.stated) => {
                 if let Some(search) = window.refused(mark, refusal, wall, now) {
                     self.quota = Some(Quota::Search(search));
