@@ -41,7 +41,7 @@ fn use_up(window: &mut Window, first: u64, from: u64) {
         let sent = mark(first + n, from + 100 * n);
         assert_eq!(window.permit(sent.at, sent.seq, 0, LOW, true), Permit::Now, "{n}");
         window.sent(sent, false);
-        window.passed(sent, at(from + 100 * n + 100), true);
+        assert!(!window.passed(sent, at(from + 100 * n + 100), true), "as many as it holds");
     }
 }
 
@@ -59,7 +59,7 @@ fn a_window_that_is_met_is_what_was_accepted_until_the_stated_reset() {
 #[test]
 fn refusals_of_the_same_event_were_taken_for_accepted() {
     let mut window = met();
-    for seq in 5..8 {
+    for seq in [0, 5, 6] {
         window.refused_again(mark(seq, 500));
     }
     assert_eq!(window.belief(11).requests, 7);

@@ -115,6 +115,35 @@ fn between_two_empty_buckets_it_is_what_was_accepted_over_the_time() {
 }
 
 #[test]
+fn sixteen_measure_it_exactly() {
+    let measured = |count| {
+        let mut rate = met();
+        sends(&mut rate, 2, 1100, 40);
+        rate.refused(mark(42, 5100), silent(5300));
+        sends(&mut rate, 43, 5300, count);
+        rate.refused(mark(43 + count, 5300 + 100 * count), silent(9500));
+        rate.belief().interval
+    };
+    assert_eq!(measured(16), Duration::from_nanos(112_500_000), "16 in 1.8 s");
+    assert_eq!(measured(15), Duration::from_nanos(1500 * MS / 14), "or 14 in 1.5 s, at the least");
+}
+
+#[test]
+fn a_burst_that_hides_the_rate_is_told_by_how_fast_it_went() {
+    // Twenty after ten seconds of rest: they may all have been saved up. But the rate grew.
+    let mut rate = Rate::met(20, 8, ms(1000), mark(20, 0), mark(0, 0), at(10_000));
+    let mut now = at(10_000);
+    for seq in 21..41 {
+        rate.sent(Mark { seq, at: now }, 1000, true);
+        now = Instant::from_nanos(rate.ready.max(now.as_nanos() + rate.interval));
+    }
+    let grown = rate.belief().interval;
+    rate.refused(Mark { seq: 41, at: now }, silent(20_000));
+    let found = rate.belief().interval;
+    assert!(found > grown && found < 4 * grown, "{found:?}, from {grown:?}");
+}
+
+#[test]
 fn refusals_of_the_same_event_are_not_counted_as_accepted() {
     let mut rate = met();
     sends(&mut rate, 2, 1100, 40);
@@ -272,8 +301,8 @@ fn trying_that_cost_more_than_one_refusal_is_put_off_for_longer() {
     let mut rate = exact();
     for seq in 84..87 {
         rate.refused_again(mark(seq, 9300));
+        assert_eq!(rate.hold_until, (9500 + 22_000) * MS, "once");
     }
-    assert_eq!(rate.hold_until, (9500 + 22_000) * MS, "once");
 }
 
 #[test]

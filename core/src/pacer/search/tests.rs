@@ -95,6 +95,7 @@ fn where_own_backoff_asks_for_more_that_is_waited() {
 #[test]
 fn what_is_soon_or_small_is_left_to_own_backoff() {
     assert_eq!(search(100, 2999, 4000).permit(at(2999)), Permit::At(at(4000)));
+    assert_eq!(search(100, 3000, 4000).permit(at(3000)), Permit::At(at(5050)));
     assert_eq!(
         search(7, 5000, 6000).permit(at(5000)),
         Permit::At(at(6000)),
