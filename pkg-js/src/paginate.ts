@@ -86,6 +86,8 @@ export interface Page<T> {
  * run never looks like a complete one, and {@link state} tells from where to go on.
  */
 export class Pagination<T> implements AsyncIterable<T> {
+  /** @internal */
+  static readonly name: string = 'Pagination';
   readonly #client: CxoneClient;
   readonly #instance: Instance;
   readonly #url: string | URL;
@@ -146,8 +148,8 @@ export class Pagination<T> implements AsyncIterable<T> {
     const { cursor, done, pages, items, seen, overlap, partial } = this.#state;
     const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true)];
     const machine = new this.#instance.Pages(style, itemsField, new Float64Array(numbers), cursor ?? undefined, joined(seen), joined(overlap));
-    // Where the first one went: a link is one of its origin.
-    let origin: string | undefined;
+    // Where the last one went: a link is one of its origin.
+    let origin = '';
     for (let text = machine.request(); text !== undefined; text = machine.request()) {
       const [link, ...pairs] = text.split('\0');
       const all = params instanceof URLSearchParams ? new URLSearchParams(params) : { ...params };
@@ -157,7 +159,8 @@ export class Pagination<T> implements AsyncIterable<T> {
         else if (all instanceof URLSearchParams) all.set(pairs[i]!, pairs[i + 1]!);
         else all[pairs[i]!] = pairs[i + 1]!;
       }
-      origin ??= this.#client.urlOf(this.#url).origin;
+      // Before it is known where the APIs are, a path will do.
+      origin ||= this.#client.originOf(this.#url) ?? '';
       const request = link ? { url: origin + link } : { url: this.#url, params: all };
       const post = machine.flags & IN_BODY ? { method: 'POST', data: body, idempotent: true } : {};
       let response: CxoneResponse;
@@ -169,6 +172,7 @@ export class Pagination<T> implements AsyncIterable<T> {
         malformed = error;
         response = error as unknown as CxoneResponse;
       }
+      origin = new URL(response.url).origin;
       yield this.#page(machine, response, malformed, origin);
     }
   }
@@ -185,7 +189,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     const problem = machine.answer(
       status,
       isObject ? 2 : empty ? 0 : 1,
-      Array.isArray(items) ? items.length : undefined,
+      Array.isArray(items) ? items.length : NaN,
       known ? String(next) : undefined,
       next !== undefined && next !== null,
       Number.isSafeInteger(total) && (total as number) >= 0 ? (total as number) : NaN,
@@ -193,7 +197,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     );
     if (problem !== undefined) {
       const { statusText, headers, attempts, correlationId } = response;
-      const details = { status, statusText, headers, data, attempts, method: machine.flags & IN_BODY ? 'POST' : 'GET', url: shown(new URL(response.url)), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
+      const details = { status, statusText, headers, data, attempts, method: machine.flags & IN_BODY ? 'POST' : 'GET', url: shown(response.url), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
       throw new PageError(`Pagination Error: ${problem}`, details);
     }
     const state: PageState = {

@@ -56,13 +56,13 @@ export type EncodedSettings = [
   numbers: Float64Array,
   msHeaders: string,
   scopes: string,
-  seed: number | undefined,
+  seed: number,
 ];
 
 const RESET_UNITS = ['auto', 'delta-s', 'delta-ms', 'epoch-s', 'epoch-ms'];
 
 /** Checks the types; ranges are for the engine to check. */
-export function encodeSettings(settings: EngineSettings): EncodedSettings {
+export function encodeSettings(settings: EngineSettings, published = false): EncodedSettings {
   const { backoff = {}, reading = {}, scopes = [], seed } = settings;
   object('backoff', backoff);
   object('reading', reading);
@@ -87,6 +87,7 @@ export function encodeSettings(settings: EngineSettings): EncodedSettings {
     text('scopes.name', scope.name);
     numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0);
   }
+  numbers.push(published ? 1 : 0);
   const msHeaders = reading.msHeaders ?? [];
   if (!Array.isArray(msHeaders)) throw new ConfigError('reading.msHeaders', 'give an array of header names');
   for (const name of msHeaders) text('reading.msHeaders', name);
@@ -94,7 +95,13 @@ export function encodeSettings(settings: EngineSettings): EncodedSettings {
     throw new ConfigError('seed', 'give a whole number from 0 to 2^53 - 1');
   }
   const names = scopes.map((scope) => scope.name).join('\n');
-  return [Float64Array.from(numbers), msHeaders.join('\n'), names, seed];
+  return [Float64Array.from(numbers), msHeaders.join('\n'), names, seed ?? random()];
+}
+
+/** A whole number below 2^53. Made when it is needed: Workers refuse randomness before a request. */
+function random(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! >>> 11) * 2 ** 32 + low!;
 }
 
 /** What the engine says of a setting, `name\nfix`, as an error. */

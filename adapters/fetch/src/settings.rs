@@ -3,15 +3,19 @@
 //! The package has checked the types; what it leaves out (NaN) keeps the engine's default, and
 //! what is out of range is the engine's to refuse.
 
+use alloc::borrow::ToOwned;
 use core::time::Duration;
 
+use cxone_core::profile::LIMITS;
 use cxone_core::{Backoff, Config, Mode, Reading, ResetUnit, ScopeConfig};
+
+use crate::record::nanos;
 
 /// Reads the settings. `numbers` are, in this order: concurrency, max_attempts, queue_limit,
 /// fair_share, retry_for, max_wait, attempt_timeout, token_cooldown, backoff.base, backoff.cap,
 /// 1 for the tutorial's jitter on stated waits, 1 for strict reading, the reset unit (0 auto,
 /// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms); then for each of `scopes` its concurrency and 1
-/// if it is apart. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
+/// if it is apart; then 1 if NICE's published limits are what the others start from. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
 pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config {
     let mut numbers = numbers.iter().copied();
     let mut next = || numbers.next().unwrap_or(f64::NAN);
@@ -52,6 +56,13 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
             pacing: None,
         });
     }
+    if next() == 1.0 {
+        for limit in &LIMITS {
+            if config.scopes.iter().all(|scope| scope.name != limit.scope) {
+                config.scopes.push(limit.config());
+            }
+        }
+    }
     config
 }
 
@@ -71,7 +82,7 @@ fn duration(ms: f64, to: &mut Duration) {
 /// Milliseconds as JavaScript counts them, to the nearest nanosecond; infinity is
 /// [`Duration::MAX`].
 pub(crate) fn millis(ms: f64) -> Duration {
-    match (ms * 1e6).round() as u64 {
+    match nanos(ms) {
         u64::MAX => Duration::MAX, // it saturated
         nanos => Duration::from_nanos(nanos),
     }
@@ -123,6 +134,15 @@ mod tests {
         assert_eq!(ms_headers[..], ["x-ms", "x-other"]);
         assert_eq!((&*config.scopes[0].name, config.scopes[0].concurrency), ("a", None));
         assert!(config.scopes[1].apart && config.scopes[1].concurrency == Some(2));
+    }
+
+    #[test]
+    fn published_limits_give_way_to_what_is_named() {
+        let numbers = [&[NAN; 13][..], &[3.0, 0.0, 1.0]].concat();
+        let config = config(&numbers, "", "media-playback");
+        assert_eq!(config.scopes.len(), LIMITS.len());
+        assert_eq!(config.scopes[0].pacing, None);
+        assert!(config.scopes[1].pacing.is_some());
     }
 
     #[test]

@@ -53,6 +53,34 @@
 //! # }
 //! ```
 //!
+//! # NICE's own platform
+//!
+//! With the [access key](ClientBuilder::access_key) of a user the client signs in to NICE's own
+//! platform: it discovers token endpoint and API host, and renews by refresh token. Its APIs page in
+//! seven ways, each a [`PageStyle`]; a [`job`](Client::job) is submitted and asked after until it is
+//! done, and a [`download`](Client::download) streams to disk:
+//!
+//! ```no_run
+//! use cxone_client::{Client, JobStyle, PageStyle};
+//! use futures_util::TryStreamExt;
+//! # use serde_json::{Value, json};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder()
+//!     .client_credentials("id", "secret")
+//!     .access_key("key id", "key secret")
+//!     .build()?; // or `Client::from_env()?`
+//!
+//! let agents = client.paginate::<Value>("/incontactapi/services/v34.0/agents");
+//! let agents: Vec<Value> = agents.style(PageStyle::links("agents")).try_collect().await?;
+//!
+//! let extraction = client.job(JobStyle::data_extraction(), "/data-extraction/v1/jobs");
+//! let (job, file) = extraction.json(&json!({ "entityName": "…" })).run_to("metadata.csv").await?;
+//! println!("{} agents; job {}, {} bytes", agents.len(), job.id, file.bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # When it fails
 //!
 //! ```no_run
