@@ -124,4 +124,7 @@ pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
 pub use cxone_core::page::{PageError, PageState};
-pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure};
+pub use cxone_core::{
+    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, KnownLimit, Pacing,
+    PauseReason, Priority, Reading, TokenFailure,
+};
