@@ -370,7 +370,8 @@ impl Engine {
             return;
         }
         let draw = || crate::backoff::Chance::draw(rng);
-        if let Some(pause) = gate.throttled(stub.ticket, stated, now.instant, &config.backoff, draw) {
+        if let Some(pause) = gate.throttled(stub.ticket, stated, now.instant, &config.backoff, draw)
+        {
             let reason = match pause.stated {
                 true => PauseReason::Stated { status },
                 false => PauseReason::Backoff { status },

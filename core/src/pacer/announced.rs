@@ -141,7 +141,8 @@ impl Announced {
             return true;
         };
         let quota = said.quota.unwrap_or(budget.quota.max(said.remaining.saturating_add(1)));
-        let news = quota != budget.quota || said.window.is_some_and(|_| said.window != budget.length);
+        let news =
+            quota != budget.quota || said.window.is_some_and(|_| said.window != budget.length);
         budget.quota = quota;
         budget.length = said.window.or(budget.length);
         let fresh = mark.seq >= budget.fresh_from;

@@ -73,13 +73,7 @@ impl Window {
     }
 
     /// The server has refused and stated when it will not.
-    pub(super) fn met(
-        quota: u64,
-        first: Mark,
-        reset: Instant,
-        wall: Wall,
-        now: Instant,
-    ) -> Window {
+    pub(super) fn met(quota: u64, first: Mark, reset: Instant, wall: Wall, now: Instant) -> Window {
         let length = window_of(first.at, reset, wall, now);
         Window { reset: Some(reset), refused: 1, ..Window::new(quota, first, length) }
     }

@@ -104,7 +104,10 @@ enum Quality {
 pub(super) enum Lesson {
     Learned,
     /// That it goes on refusing after a rest: so many were accepted at once, since then.
-    NotARate { quota: u64, first: Mark },
+    NotARate {
+        quota: u64,
+        first: Mark,
+    },
 }
 
 impl Rate {
@@ -241,11 +244,12 @@ impl Rate {
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
-        self.hold_until = opens + match self.quality {
-            Quality::Sought => 0,
-            Quality::Rough => ROUGH_HOLD,
-            Quality::Exact | Quality::Configured => HOLD,
-        };
+        self.hold_until = opens
+            + match self.quality {
+                Quality::Sought => 0,
+                Quality::Rough => ROUGH_HOLD,
+                Quality::Exact | Quality::Configured => HOLD,
+            };
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.ready = opens;
         Lesson::Learned
@@ -350,7 +354,8 @@ impl Rate {
         let is_held = matches!(self.quality, Quality::Exact | Quality::Configured);
         if is_held {
             // Were there more accepted since than the rate gains, and what was saved up at rest?
-            let rested = self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
+            let rested =
+                self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
             let gained = (nanos(mark.at.saturating_since(tried.at)) + rested) / held;
             if mark.seq - tried.seq > gained + ROUGH {
                 self.quality = Quality::Sought;

@@ -10,8 +10,8 @@
 
 use core::time::Duration;
 
-use super::belief::{Basis, BelievedQuota};
 use super::Mark;
+use super::belief::{Basis, BelievedQuota};
 use super::quota::Window;
 use super::rate::Rate;
 use crate::gate::Permit;
@@ -101,7 +101,8 @@ impl Search {
         let closed = self.last_refused.saturating_since(self.first.at);
         let by_clock = || {
             let wall = self.wall.as_millis() + millis(mark.at.saturating_since(self.last_refused));
-            let began = |window: &Duration| u128::from(wall) % window.as_millis() <= CLOCKS.as_millis();
+            let began =
+                |window: &Duration| u128::from(wall) % window.as_millis() <= CLOCKS.as_millis();
             let windows = BY_CLOCK.iter().map(|seconds| Duration::from_secs(*seconds));
             windows.into_iter().filter(|window| *window > closed).find(began)
         };

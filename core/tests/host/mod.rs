@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cxone_core::{
-    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output, Pacing,
-    Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError, TokenFailure,
-    Verdict, Wall,
+    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output,
+    Pacing, Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError,
+    TokenFailure, Verdict, Wall,
 };
 
 pub(crate) struct Host {
