@@ -219,7 +219,7 @@ impl Announced {
             return Permit::Now;
         }
         let length = budget.length.unwrap_or(budget.reset.saturating_since(budget.began));
-        Reserve::permit(now, left, self.reserve.ample(budget.quota), budget.reset, length)
+        Reserve::permit(now, left, self.reserve.ample(budget.quota), budget.reset, length, true)
     }
 
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {

@@ -141,7 +141,7 @@ impl Window {
                 Some(reset) if !asker.high && asker.backlog > left + u64::from(in_flight) => {
                     let kept = self.reserve.as_before(self.quota);
                     let length = self.length.unwrap_or(reset.saturating_since(self.base.at));
-                    Reserve::permit(now, left, kept, reset, length)
+                    Reserve::permit(now, left, kept, reset, length, false)
                 }
                 _ => Permit::Now,
             };

@@ -47,6 +47,12 @@ const ROUGH_HOLD: u64 = SECOND / 2;
 const ROUGH: u64 = 4;
 const EXACT: u64 = 16;
 
+/// Of a strict one, a refusal in so many is the price of going as near to it as that.
+const TOLERATED: u64 = 64;
+
+/// So many in flight hardly overtake each other.
+const IN_TURN: u32 = 2;
+
 /// A measure that passes the true rate by less than this many 1024ths is exact enough.
 const CLOSE: u64 = 150;
 
@@ -76,6 +82,8 @@ pub(super) struct Rate {
     opened: Option<Mark>,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
+    /// The last refusal stated its wait.
+    stated: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
     /// Refused since `empty`, that one not counted.
@@ -160,6 +168,7 @@ impl Rate {
             empty,
             opened: None,
             new: false,
+            stated: false,
             tried: None,
             refused: 0,
             fruitless: 0,
@@ -184,6 +193,9 @@ impl Rate {
         self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
+        } else if learns && self.is_strict() {
+            let accepted = mark.seq - self.empty.seq;
+            self.interval -= (self.interval >> 13) * (1 + accepted / (2 * TOLERATED)).min(8);
         }
         self.last_sent = now;
         // A quarter is left, since attempts overtake each other on their way.
@@ -239,8 +251,10 @@ impl Rate {
                 return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
+        self.stated = refusal.stated.is_some();
         match accepted >= ROUGH {
-            true => self.measure(mark, accepted),
+            _ if self.is_strict() && self.tried.is_none() => self.give_way(accepted),
+            true => self.measure(mark, accepted, refusal.in_flight),
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
@@ -272,7 +286,25 @@ impl Rate {
         mark.seq.saturating_sub(self.empty.seq).saturating_sub(1 + self.refused)
     }
 
-    fn measure(&mut self, mark: Mark, accepted: u64) {
+    /// It was measured, lets nothing be saved up, and a refusal costs no more than a moment.
+    fn is_strict(&self) -> bool {
+        self.burst == 1 && self.quality == Quality::Exact && !self.stated
+    }
+
+    /// A strict one refused.
+    fn give_way(&mut self, accepted: u64) {
+        self.interval += match accepted {
+            0..ROUGH => self.interval / 16,
+            ROUGH..EXACT => self.interval / 32,
+            EXACT..TOLERATED => self.interval / 64,
+            _ => 0,
+        };
+        if accepted < ROUGH {
+            self.quality = Quality::Rough; // should it go on, it is another limit
+        }
+    }
+
+    fn measure(&mut self, mark: Mark, accepted: u64, in_flight: u32) {
         let opened = self.opened.unwrap_or(mark);
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
@@ -300,6 +332,9 @@ impl Rate {
             Quality::Sought => rested / least * 5 / 4 > self.burst,
             _ => self.tried.map_or(0, saved_at) > self.burst + 2,
         };
+        // One that holds a single request is full whenever that comes a moment late. (Where many
+        // are on their way, it may only seem to hold no more.)
+        let underused = underused || self.burst == 1 && !self.stated && in_flight <= IN_TURN;
         let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
         if !underused && n >= EXACT {
             let expected = u128::from(self.accepted) * u128::from(time);
