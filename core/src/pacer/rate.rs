@@ -226,7 +226,11 @@ impl Rate {
 
     /// For how long nothing is sent after a refusal that the rate explains.
     pub(super) fn rest(&self) -> Duration {
-        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND).max(self.interval))
+        let rest = match self.is_strict() {
+            true => self.interval,
+            false => self.interval.saturating_mul(2).min(SECOND).max(self.interval),
+        };
+        Duration::from_nanos(rest)
     }
 
     /// Another refusal of the same event.
