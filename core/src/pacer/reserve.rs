@@ -42,23 +42,28 @@ impl Reserve {
         (self.before.max(self.now) + 1).max(quota / 16).min(quota / 4)
     }
 
-    /// May a request that is not urgent have one of the `left` ones? At most `kept` are kept; is it
-    /// a quota that is told?
+    /// Were there urgent ones lately? Then another may come at any moment.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.now + self.before > 0
+    }
+
+    /// May a request that is not urgent have one of the `left` ones? At most `kept` are kept, and
+    /// the last of them until the tail, if that is wanted.
     pub(super) fn permit(
         now: Instant,
         left: u64,
         kept: u64,
         reset: Instant,
         window: Duration,
-        told: bool,
+        last: bool,
     ) -> Permit {
         if left > kept {
             return Permit::Now;
         }
-        // The `left` ones are kept for that part of the window which they are of the reserve; where
-        // it is told, one less, so that the last one is kept until the tail.
+        // The `left` ones are kept for that part of the window which they are of the reserve; or one
+        // less, so that the last one is kept until the tail.
         let tail = window / TAIL;
-        let part = u128::from(left.saturating_sub(u64::from(told)));
+        let part = u128::from(left.saturating_sub(u64::from(last)));
         let nanos = (window - tail).as_nanos() * part / u128::from(kept);
         let nanos = u64::try_from(nanos + tail.as_nanos()).unwrap_or(u64::MAX);
         let at = Instant::from_nanos(reset.as_nanos().saturating_sub(nanos));
