@@ -91,7 +91,8 @@
 //!
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
-//! [`oauth`] reads token answers, and [`page`] is pagination.
+//! [`oauth`] reads token answers, and [`page`] is pagination. [`pacing`] explains to an operator what
+//! the engine believes of a server's limits, and how to read it.
 #![forbid(unsafe_code)]
 
 mod alone;
@@ -113,6 +114,10 @@ mod gate;
 pub mod http_date;
 pub mod oauth;
 mod pacer;
+#[doc = include_str!("../docs/pacing.md")]
+pub mod pacing {
+    pub use crate::pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
+}
 pub mod page;
 pub mod profile;
 mod queue;

@@ -253,7 +253,7 @@ impl ClientBuilder {
     }
 
     /// How requests are paced, in each scope apart. Default [`Pacing::Learned`]: by what the
-    /// server announces, and by what its refusals teach. See [`Pacing`].
+    /// server announces, and by what its refusals teach. See [the operator's page](cxone_core::pacing).
     pub fn pacing(mut self, pacing: Pacing) -> Self {
         self.engine.pacing = pacing;
         self

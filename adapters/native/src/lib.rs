@@ -31,6 +31,9 @@
 //!   whole client by default, an API family or whatever you name with
 //!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
 //!   states; after it one request goes first to see, then the pace rises again.
+//! - What a server allows is learned, from what its answers announce and from its refusals, and kept
+//!   to: see [`Pacing`], and [the operator's page](cxone_core::pacing) for what is believed, why, and
+//!   how to read it. [`stats`](Client::stats) and [`notices`](Client::notices) show it.
 //! - What was refused keeps its place, and during the pause urgent requests overtake.
 //! - Timeouts, resets and 408, 425, 502, 503, 504 are retried if sending twice does no harm:
 //!   `GET`, `PUT`, `DELETE`, and what has an
