@@ -91,13 +91,20 @@
 //!
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
-//! [`oauth`] reads token answers, and [`page`] is pagination. [`pacing`] explains to an operator what
-//! the engine believes of a server's limits, and how to read it.
+//! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
+//! [`pacing`] explains to an operator what the engine believes of a server's limits, and how to read
+//! it.
 #![forbid(unsafe_code)]
+// Without a standard library there is none to call: no clock, no thread, no file. Tests have one.
+#![cfg_attr(not(test), no_std)]
+
+#[macro_use]
+extern crate alloc;
 
 mod alone;
 mod attempt;
 pub mod backoff;
+mod base64;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -110,8 +117,12 @@ mod engine;
 pub mod error;
 pub mod event;
 mod field;
+mod form;
 mod gate;
 pub mod http_date;
+pub mod job;
+mod json;
+mod key_set;
 pub mod oauth;
 mod pacer;
 #[doc = include_str!("../docs/pacing.md")]
@@ -126,8 +137,8 @@ pub mod reading;
 pub mod retry;
 pub mod retry_after;
 mod scope;
+pub mod sign_in;
 pub mod signals;
-mod small_set;
 mod status;
 mod structured_field;
 pub mod time;
@@ -144,10 +155,12 @@ pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
+pub use job::{JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
+pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};
 pub use signals::{SIGNAL_HEADERS, Signals};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

@@ -4,10 +4,10 @@
 import { environment, type Environment } from './env.js';
 import { ConfigError } from './errors.js';
 import type { CxoneEventMap } from './events.js';
-import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
+import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, outgoing, resolve, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -78,6 +78,8 @@ export interface CloseOptions {
  * answer, or an error that says what went wrong and when trying again makes sense.
  */
 export class CxoneClient extends EventTarget {
+  /** @internal */
+  static override readonly name: string = 'CxoneClient';
   readonly #instance: Instance;
   readonly #host: Host;
   readonly #wire: Wire;
@@ -112,6 +114,7 @@ export class CxoneClient extends EventTarget {
     this.#host = new Host(
       this.#instance,
       options,
+      now,
       this,
       id && secret
         ? (host) => {
@@ -122,13 +125,7 @@ export class CxoneClient extends EventTarget {
           }
         : undefined,
     );
-    this.#defaults = {
-      base,
-      headers,
-      correlationIds: options.correlationIds ?? true,
-      hasCredentials: tokens !== undefined,
-      scopeBy: options.scopeBy ?? 'client',
-    };
+    this.#defaults = new RequestDefaults(base, headers, options.correlationIds ?? true, tokens !== undefined, options.scopeBy ?? 'client');
     this.#wire = {
       host: this.#host,
       transport,
@@ -223,7 +220,12 @@ export class CxoneClient extends EventTarget {
     });
   }
 
-  /** The items of all pages, in the style `cursor`, `page_size`, `entities`, `next_page_token`; fetched as they are read. */
+  /** @internal Where a path leads. */
+  urlOf(url: string | URL): URL {
+    return resolve(this.#defaults.base, url);
+  }
+
+  /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */
   paginate<T = any>(url: string | URL, options: PaginateOptions = {}): Pagination<T> {
     return new Pagination<T>(this, this.#instance, url, options);
   }

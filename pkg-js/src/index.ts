@@ -20,7 +20,7 @@ export {
 } from './errors.js';
 export type { CxoneEventMap, PauseDetail, PauseReason } from './events.js';
 export type { CxoneResponse } from './http.js';
-export { Pagination, type Page, type PageState, type PaginateOptions } from './paginate.js';
+export { Pagination, type Page, type PageState, type PageStyle, type PaginateOptions } from './paginate.js';
 export { PriorityRequestQueue, type QueueEntry, type QueueOptions } from './queue.js';
 export { PRIORITY, type Data, type Params, type Priority, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 export type { EngineSettings } from './settings.js';

@@ -1,6 +1,7 @@
 //! What would become of so many requests under a limit: the engine in virtual time.
 
 mod limit;
+mod plan;
 mod plot;
 mod suite;
 mod text;
@@ -99,6 +100,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "suite")]
     only: Vec<String>,
 
+    /// Say how long an export takes under the limits that NICE publishes
+    #[arg(long, value_name = "RESOURCE", requires = "records",
+        value_parser = clap::builder::PossibleValuesParser::new(plan::names()),
+        conflicts_with_all = [
+            "suite", "limit", "limiter", "burst", "count_refused", "retry_after", "headers",
+            "requests", "high", "clients", "policy",
+        ])]
+    plan: Option<String>,
+
+    /// How many records, recordings or extractions there are to export
+    #[arg(long, value_name = "N", requires = "plan", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    records: Option<u32>,
+
+    /// Records to ask for at once [default: what suits the resource]
+    #[arg(long, value_name = "N", requires = "plan", value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: Option<u32>,
+
     /// Over how many seeds the suite takes medians [default: 20]
     #[arg(long, value_name = "N", requires = "suite", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     seeds: Option<u32>,
@@ -109,6 +127,7 @@ pub(crate) const HELP_EXAMPLES: &str = "\
 Examples:
   cxone simulate --limit 150/5m --requests 600
   cxone simulate --limit 10/s --limiter leaky --burst 5 --requests 500 --policy tutorial
+  cxone simulate --plan recordings --records 600
   cxone simulate --suite --json
 
 Fixed windows begin with the first request, as if all of the limit were left. Time is virtual: an
@@ -164,6 +183,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.suite {
         suite::run(args)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let (Some(name), Some(records)) = (&args.plan, args.records) {
+        return plan::run(args, name, records);
     }
     let limit = args.limit.spec(args.limiter, args.burst).unwrap_or_else(|fix| misused(&fix));
     let limit = LimitSpec { count_refused: args.count_refused, ..limit };

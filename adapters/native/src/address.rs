@@ -8,8 +8,7 @@ use crate::settings::BuildError;
 
 /// The URL of a path, which may be absolute.
 pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
-    let absolute = if path.starts_with('/') { None } else { Url::parse(path).ok() };
-    let Some(url) = absolute else {
+    let Some(url) = absolute(path) else {
         let url = below(base, path);
         let rest = url.path().strip_prefix(base.path().trim_end_matches('/'));
         return match rest.is_some_and(|rest| rest.starts_with('/')) {
@@ -24,6 +23,15 @@ pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
         return Err(Error::request("secrets do not belong into a URL: use a header"));
     }
     Ok(url)
+}
+
+/// Is a path one under the base URL?
+pub(crate) fn is_relative(path: &str) -> bool {
+    absolute(path).is_none()
+}
+
+fn absolute(path: &str) -> Option<Url> {
+    if path.starts_with('/') { None } else { Url::parse(path).ok() }
 }
 
 /// Are these of one origin (RFC 6454 §5)? Both are http or https, as all URLs are here.

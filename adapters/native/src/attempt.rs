@@ -184,12 +184,17 @@ impl Attempt {
         })
     }
 
-    /// The request on the wire; `None` if its body was read before.
+    /// The request on the wire; `None` if its body was read before, or if nobody knows where the
+    /// APIs are.
     fn request(&self, settings: &Settings) -> Option<reqwest::Request> {
         let outgoing = &*self.outgoing;
         let Name { method, url, correlation_id } = &*outgoing.name;
-        let url = self.elsewhere.as_deref().unwrap_or(url);
-        let mut request = reqwest::Request::new(method.clone(), url.clone());
+        let url = match &self.elsewhere {
+            Some(url) => (**url).clone(),
+            None if outgoing.to_place => settings.base.placed(url)?,
+            None => url.clone(),
+        };
+        let mut request = reqwest::Request::new(method.clone(), url);
         let headers = request.headers_mut();
         headers.reserve(OWN_FIELDS + outgoing.headers.len());
         headers.insert(ACCEPT, JSON);

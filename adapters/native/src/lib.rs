@@ -93,16 +93,20 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod agent;
 mod attempt;
 mod builder;
 mod client;
 mod clock;
+mod download;
 mod driver;
 mod env;
 mod error;
 mod home;
 mod hub;
 mod ids;
+mod job;
+mod json;
 mod notice;
 mod paginate;
 mod pending;
@@ -114,9 +118,12 @@ mod settings;
 mod stats;
 mod token;
 
+pub use agent::AgentEvents;
 pub use builder::ClientBuilder;
 pub use client::{Client, Close};
+pub use download::{Download, Downloaded};
 pub use error::{Error, ErrorKind};
+pub use job::{Job, JobDone};
 pub use notice::{Notice, Notices};
 pub use paginate::{Page, PageStream, Paginate};
 pub use request::RequestBuilder;
@@ -126,8 +133,9 @@ pub use settings::BuildError;
 pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
-pub use cxone_core::page::{PageError, PageState};
+pub use cxone_core::page::{PageError, PageState, PageStyle};
+pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
 pub use cxone_core::{
-    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, KnownLimit, Pacing,
-    PauseReason, Priority, Reading, TokenFailure,
+    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, JobStyle, KnownLimit, Pacing,
+    PauseReason, Priority, Reading, TokenFailure, Wall,
 };

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use url::Url;
 
-use crate::address::{resolve, same_origin};
+use crate::address::{is_relative, resolve, same_origin};
 use crate::client::Client;
 use crate::driver::RequestTicket;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
@@ -41,6 +41,8 @@ pub struct RequestBuilder {
 struct Draft {
     method: Method,
     url: Url,
+    /// Its origin stands in for one that is not found yet.
+    to_place: bool,
     headers: HeaderMap,
     body: Payload,
     auth: Option<bool>,
@@ -102,6 +104,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: Payload,
     pub(crate) auth: bool,
     pub(crate) own_origin: bool,
+    /// Its URL was made before the base URL was found, which takes the place of its origin.
+    pub(crate) to_place: bool,
     pub(crate) priority: Priority,
     pub(crate) scopes: Vec<String>,
     pub(crate) replay: Replay,
@@ -130,9 +134,11 @@ impl Outgoing {
 impl RequestBuilder {
     pub(crate) fn new(client: Client, method: Method, path: &str) -> RequestBuilder {
         let about = || About { method: method.clone(), ..About::default() };
-        let url = resolve(&client.settings().base, path).map_err(|error| error.about(about()));
+        let (base, found) = client.settings().base.now();
+        let url = resolve(base, path).map_err(|error| error.about(about()));
         let draft = url.map(|url| Draft {
             method,
+            to_place: !found && is_relative(path),
             url,
             headers: HeaderMap::new(),
             body: Payload::Empty,
@@ -368,7 +374,8 @@ impl Draft {
 
     fn finish(self, client: &Client, stream: bool) -> Result<Outgoing, Error> {
         let settings = client.settings();
-        let own_origin = same_origin(&self.url, &settings.base);
+        let base = if self.to_place { settings.base.stand_in() } else { settings.base.url() };
+        let own_origin = same_origin(&self.url, base);
         let by_default = settings.auth.is_some() && !self.headers.contains_key(AUTHORIZATION);
         let auth = self.auth.unwrap_or(by_default);
         if auth && settings.auth.is_none() {
@@ -391,7 +398,7 @@ impl Draft {
             HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
         });
         let scopes = if self.scopes.is_empty() {
-            settings.scope_by.scopes(&self.method, &self.url, &settings.base)
+            settings.scope_by.scopes(&self.method, &self.url, base)
         } else {
             self.scopes
         };
@@ -419,6 +426,7 @@ impl Draft {
             body: self.body,
             auth,
             own_origin,
+            to_place: self.to_place,
             priority: self.priority,
             scopes,
             replay,

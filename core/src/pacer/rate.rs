@@ -19,6 +19,14 @@
 //! the second until it meets the new one. In the end, when the backlog is done sooner than trying
 //! would pay, it is left at rest.
 //!
+//! A bucket that holds a single request (`limit_req` without burst) is full, and loses, whenever one
+//! comes a moment late, as each does where a timer has a grain; so what was accepted measures it too
+//! low. There the rate that was refused is itself the measure, and a refusal that states no wait costs
+//! but a moment: the interval is shortened a little with each request and lengthened with a refusal
+//! that comes soon after another, which comes to rest at a refusal in about a hundred (stochastic
+//! approximation, Robbins and Monro 1951). It is not done where a refusal states its wait, or where
+//! the interval is so long that a moment does not matter.
+//!
 //! This is the additive search of TCP's CUBIC (RFC 9438) put on its head: since a bucket, other than
 //! a queue in a network, tells its rate exactly, there is no need to fall by a factor and climb back.
 
@@ -52,6 +60,9 @@ const TOLERATED: u64 = 64;
 
 /// So many in flight hardly overtake each other.
 const IN_TURN: u32 = 2;
+
+/// An interval so long that a moment does not matter.
+const LONG: u64 = SECOND / 4;
 
 /// A measure that passes the true rate by less than this many 1024ths is exact enough.
 const CLOSE: u64 = 150;
@@ -195,7 +206,7 @@ impl Rate {
             self.grow(mark);
         } else if learns && self.is_strict() {
             let accepted = mark.seq - self.empty.seq;
-            self.interval -= (self.interval >> 13) * (1 + accepted / (2 * TOLERATED)).min(8);
+            self.interval -= (self.interval >> 14) * (1 + accepted / TOLERATED).min(16);
         }
         self.last_sent = now;
         // A quarter is left, since attempts overtake each other on their way.
@@ -292,15 +303,16 @@ impl Rate {
 
     /// It was measured, lets nothing be saved up, and a refusal costs no more than a moment.
     fn is_strict(&self) -> bool {
-        self.burst == 1 && self.quality == Quality::Exact && !self.stated
+        let is_measured = self.quality == Quality::Exact && self.interval < LONG;
+        self.burst == 1 && is_measured && !self.stated
     }
 
     /// A strict one refused.
     fn give_way(&mut self, accepted: u64) {
         self.interval += match accepted {
             0..ROUGH => self.interval / 16,
-            ROUGH..EXACT => self.interval / 32,
-            EXACT..TOLERATED => self.interval / 64,
+            ROUGH..EXACT => self.interval / 24,
+            EXACT..TOLERATED => self.interval / 48,
             _ => 0,
         };
         if accepted < ROUGH {
@@ -321,6 +333,18 @@ impl Rate {
             self.burst_time = 0;
             least = self.least(whole / accepted, open, mark.seq - opened.seq);
         }
+        // One that holds a single request is full whenever that comes a moment late, and refuses what
+        // comes a moment early. (Where many are on their way, it may only seem to hold no more.)
+        if self.burst == 1 && !self.stated && in_flight <= IN_TURN && self.interval < LONG {
+            let (quality, margin) = match self.quality {
+                Quality::Sought => (Quality::Rough, self.interval / 8),
+                _ => (Quality::Exact, self.interval / 32),
+            };
+            self.quality = quality;
+            self.interval = (self.interval + margin).min(whole / accepted).max(FASTEST);
+            (self.accepted, self.time, self.measured) = (0, 0, self.interval);
+            return;
+        }
         let after_rest = (mark.seq - opened.seq).saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
 
@@ -336,9 +360,6 @@ impl Rate {
             Quality::Sought => rested / least * 5 / 4 > self.burst,
             _ => self.tried.map_or(0, saved_at) > self.burst + 2,
         };
-        // One that holds a single request is full whenever that comes a moment late. (Where many
-        // are on their way, it may only seem to hold no more.)
-        let underused = underused || self.burst == 1 && !self.stated && in_flight <= IN_TURN;
         let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
         if !underused && n >= EXACT {
             let expected = u128::from(self.accepted) * u128::from(time);
@@ -366,6 +387,9 @@ impl Rate {
     fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
         let over = overshoot(self.burst, self.interval, self.tau());
         let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
+        // It says nothing if the rate had passed that before it grew.
+        let grew_past = self.tried.is_some_and(|(_, before)| before >= by_overshoot);
+        let by_overshoot = if grew_past { by_overshoot } else { u64::MAX };
         let after_rest = sent.saturating_sub(self.refused + self.burst);
         let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
         whole.min(by_rest).min(by_overshoot).max(FASTEST)
@@ -373,6 +397,12 @@ impl Rate {
 
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
+        let is_measured = self.quality == Quality::Rough && self.measured > 0;
+        if self.burst == 1 && is_measured && self.interval < LONG {
+            // It was measured a little too short; or it has changed, then the next refusal shows it.
+            (self.interval, self.measured) = (self.interval + self.interval / 8, 0);
+            return;
+        }
         let since = nanos(mark.at.saturating_since(self.empty.at));
         let least = self.interval + self.interval * 3 / 7; // to 0.7 of the rate
         let halfway = since.saturating_mul(2) / (2 * accepted + 1);

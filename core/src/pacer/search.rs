@@ -43,8 +43,13 @@ pub(super) struct Search {
     last_refused: Instant,
     /// The wall clock then.
     wall: Wall,
-    /// The next probe.
+    /// The next probe, and the window of the clock of which it is to be the first request.
     next: Instant,
+    by_clock: Option<Duration>,
+    /// Windows of the clock up to this one are none.
+    no_clock: Duration,
+    /// How long after `first` the last probe went that was not by the clock.
+    aimed: Duration,
 }
 
 pub(super) enum Found {
@@ -54,8 +59,16 @@ pub(super) enum Found {
 
 impl Search {
     pub(super) fn new(quota: u64, first: Mark) -> Search {
-        let never = Instant::ORIGIN;
-        Search { quota, first, last_refused: never, wall: Wall::default(), next: never }
+        Search {
+            quota,
+            first,
+            last_refused: Instant::ORIGIN,
+            wall: Wall::default(),
+            next: Instant::ORIGIN,
+            by_clock: None,
+            no_clock: Duration::ZERO,
+            aimed: Duration::ZERO,
+        }
     }
 
     pub(super) fn permit(&self, now: Instant) -> Permit {
@@ -64,29 +77,35 @@ impl Search {
 
     /// The next probe goes when own backoff is over and a window may have ended.
     pub(super) fn refused(&mut self, opens: Instant, wall: Wall, now: Instant) {
-        (self.last_refused, self.wall) = (now, wall);
         let elapsed = now.saturating_since(self.first.at);
+        match self.by_clock {
+            Some(window) => self.no_clock = window,
+            None => self.aimed = elapsed,
+        }
+        (self.last_refused, self.wall, self.by_clock) = (now, wall, None);
         let rest = opens.saturating_since(now);
-        let from_first = WINDOWS.iter().map(|seconds| {
+        let beyond = elapsed.max(self.aimed + self.aimed / 2);
+        let ends = WINDOWS.iter().map(|seconds| {
             let window = Duration::from_secs(*seconds);
             window + slack(window)
         });
-        let soonest = elapsed + rest.max(elapsed / 2);
-        let from_first = from_first.into_iter().find(|end| *end >= soonest);
-        let mut wait = from_first.map(|end| end - elapsed);
+        let mut wait = ends.into_iter().find(|end| *end > beyond).map(|end| end - elapsed);
         for seconds in BY_CLOCK {
             let window = Duration::from_secs(seconds);
             let period = seconds * 1000;
             let left = Duration::from_millis(period - wall.as_millis() % period) + slack(window);
             // Of two reasons for nearly the same moment the later one serves both.
             let nearly = elapsed / 20 + Duration::from_secs(1);
-            if window > elapsed && wait.is_none_or(|wait| left + nearly < wait) {
-                wait = Some(left);
+            let is_possible = window > elapsed && window > self.no_clock;
+            if is_possible && wait.is_none_or(|wait| left + nearly < wait) {
+                (wait, self.by_clock) = (Some(left), Some(window));
             }
         }
         let guess = elapsed >= SOON && (self.quota >= FEW || rest >= UNHURRIED);
-        let wait = wait.filter(|_| guess).unwrap_or(rest);
-        self.next = now + wait.max(rest);
+        if !guess {
+            (wait, self.by_clock) = (None, None);
+        }
+        self.next = now + wait.unwrap_or(rest).max(rest);
     }
 
     pub(super) fn passed(&self, mark: Mark, now: Instant) -> Option<Found> {
@@ -106,7 +125,9 @@ impl Search {
             let windows = BY_CLOCK.iter().map(|seconds| Duration::from_secs(*seconds));
             windows.into_iter().filter(|window| *window > closed).find(began)
         };
-        let length = standard(elapsed).filter(|length| *length > closed).or_else(by_clock);
+        let is_long = |length: &Duration| *length > closed;
+        let late = || standard_below(elapsed, Duration::MAX).filter(is_long);
+        let length = standard(elapsed).filter(is_long).or_else(by_clock).or_else(late);
         Some(Found::Window(Window::found(self.quota, mark, length, closed, now)))
     }
 

@@ -152,3 +152,31 @@ async fn wrong_usage_names_the_option_and_the_way_out() {
         assert!(run.stderr.contains(way_out), "{args:?}: {}", run.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_plan_says_how_long_an_export_takes_under_the_published_limits() {
+    let plan = async |name: &'static str, args: &[&'static str]| {
+        let args = [&["--plan", name], args].concat();
+        simulate(&format!("plan_{name}"), &args).await.expect_success()
+    };
+    let run = plan("recordings", &["--records", "600"]).await;
+    let mut lines = run.stdout.lines();
+    let answer = lines.next().unwrap();
+    assert!(answer.starts_with("600 recordings are 600 requests and take 15 min"), "{answer}");
+    let published = "NICE publishes 150 per 5 min for media-playback; by that it takes 15 min";
+    assert!(lines.next().unwrap().starts_with(published), "{}", run.stdout);
+    let run = plan("extractions", &["--records", "3", "--json"]).await;
+    let json = run.json();
+    assert_eq!(
+        (&json["requests"], &json["limit"]["scope"]),
+        (&6.into(), &"data-extraction".into())
+    );
+    assert!((150_000..152_000).contains(&json["makespan_ms"].as_u64().unwrap()), "{json}");
+    let run = plan("digital-contacts", &["--records", "1000000", "--json"]).await;
+    assert_eq!(run.json()["limit"]["requests"], 120_000);
+    let run = plan("agents", &["--records", "1000"]).await;
+    assert!(run.stdout.starts_with("1000 records are 2 requests and take "), "{}", run.stdout);
+    assert!(run.stdout.contains("NICE publishes no limit"), "{}", run.stdout);
+    assert_eq!(simulate("plan_alone", &["--plan", "agents"]).await.status, 2);
+    assert_eq!(simulate("plan_records", &["--records", "5"]).await.status, 2);
+}
