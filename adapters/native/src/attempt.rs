@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::io;
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
+use futures_util::FutureExt;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
 };
@@ -77,8 +79,8 @@ impl Instruction {
     }
 }
 
-/// Reports the attempt over when it is dropped, however that came about: aborted, panicked, or
-/// with its runtime.
+/// Reports the attempt over when it is dropped, however that came about: done, aborted, or with its
+/// runtime.
 pub(crate) struct Guard {
     attempt: Ticket<AttemptId>,
     hub: Arc<Hub>,
@@ -94,10 +96,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(mut end) = self.end.take() else { return };
-        if matches!(end, End::Dropped) && std::thread::panicking() {
-            end = End::Failed(Failure::Aborted, None);
-        }
+        let Some(end) = self.end.take() else { return };
         let body = mem::take(&mut self.body).freeze();
         self.hub.send(Command::Over(self.attempt, Over { end, body, at: Instant::now() }));
     }
@@ -117,9 +116,10 @@ impl Attempt {
     pub(crate) async fn run(self, mut guard: Guard) {
         // The response is gone when `exchange` returns, and the guard reports after that. It has
         // room of its own: a task's is aligned to cache lines, which allocators do badly for all
-        // but small ones.
-        let end = Box::pin(self.exchange(&mut guard)).await;
-        guard.end = end;
+        // but small ones. A panic in it (in a body that the caller gave) is like a lost connection.
+        let work = Box::pin(self.exchange(&mut guard));
+        let end = AssertUnwindSafe(work).catch_unwind().await;
+        guard.end = end.unwrap_or(Some(End::Failed(Failure::Aborted, None)));
     }
 
     /// How it ended; `None` if the engine counts it as over already.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use cxone_core::{
     AttemptId, Engine, Failure, Generation, Input, Job, Now, Output, RequestId, SubmitError,
-    Verdict,
+    TokenFailure, Verdict,
 };
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::attempt::{self, Attempt, End, Guard, Instruction};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::foreign::foreign;
 use crate::home::Home;
 use crate::hub::Hub;
 use crate::ids::IdMap;
@@ -46,7 +47,7 @@ pub(crate) enum Command {
     Head(Ticket<AttemptId>, Box<attempt::Head>, oneshot::Sender<Instruction>),
     /// An attempt is over, and with it its use of a connection.
     Over(Ticket<AttemptId>, attempt::Over),
-    Token(Generation, token::Report),
+    Token(FetchId, token::Report),
     /// The keeper's timer rang.
     Time,
     /// Attempts run in this runtime from now on.
@@ -77,7 +78,9 @@ pub(crate) struct Driver {
     pending: IdMap<RequestId, Pending>,
     flights: IdMap<AttemptId, Flight>,
     tokens: Tokens,
-    fetch: Option<(Generation, AbortHandle)>,
+    fetch: Option<Fetch>,
+    /// How many there were.
+    fetches: u64,
     /// A fetch that ended with its runtime: it is to be done again.
     fetching: Option<Generation>,
     /// Why the last token fetch failed.
@@ -87,6 +90,18 @@ pub(crate) struct Driver {
     concurrency: u32,
     /// Scopes that are held; `None` holds everything.
     holds: BTreeSet<Option<String>>,
+}
+
+/// Names one token fetch: one that was given up may report long after, when another one is out for
+/// the same generation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FetchId(u64);
+
+/// A token fetch that is out.
+struct Fetch {
+    id: FetchId,
+    generation: Generation,
+    task: AbortHandle,
 }
 
 /// An attempt that is out.
@@ -111,6 +126,7 @@ impl Driver {
             flights: IdMap::default(),
             tokens: Tokens::default(),
             fetch: None,
+            fetches: 0,
             fetching: None,
             trouble: None,
             closed: Vec::new(),
@@ -127,7 +143,7 @@ impl Driver {
             Command::Head(attempt, head, reply) => {
                 if let Some(instruction) = self.head(hub, attempt, head) {
                     // An attempt that ended meanwhile reports that by itself.
-                    let _ = reply.send(instruction);
+                    foreign(|| drop(reply.send(instruction)));
                 }
             }
             Command::Over(attempt, over) => {
@@ -135,9 +151,9 @@ impl Driver {
                 self.over(hub, attempt, over, now);
                 self.settle(hub, now);
             }
-            Command::Token(generation, report) => {
+            Command::Token(fetch, report) => {
                 let now = self.clock.at(report.at);
-                self.token(hub, generation, report, now);
+                self.token(hub, fetch, report, now);
                 self.settle(hub, now);
             }
             command => {
@@ -186,6 +202,7 @@ impl Driver {
         let mut fresh = Driver::new(&hub.settings);
         fresh.number = self.number.wrapping_add(1);
         fresh.home = self.home.take();
+        fresh.fetches = self.fetches;
         fresh.closing = self.closing;
         fresh.concurrency = self.concurrency;
         fresh.holds = mem::take(&mut self.holds);
@@ -205,8 +222,9 @@ impl Driver {
             Command::Submit(outgoing, caller) => self.submit(outgoing, caller, now),
             Command::Cancel(outgoing) => {
                 if let Some(id) = outgoing.ticket.get().and_then(|ticket| self.known(*ticket)) {
-                    self.pending.remove(&id);
+                    let pending = self.pending.remove(&id);
                     self.engine.cancel(id, now);
+                    foreign(|| drop(pending));
                 }
             }
             Command::Pause(scope) => {
@@ -223,12 +241,16 @@ impl Driver {
                 let _ = self.engine.set_concurrency(n, now);
             }
             Command::Stats(reply) => {
-                let _ = reply.send(Stats::new(&self.engine.stats(), &self.clock));
+                let stats = Stats::new(&self.engine.stats(), &self.clock);
+                foreign(|| drop(reply.send(stats)));
             }
             Command::Close { drain, closed } => {
                 self.closing = true;
                 self.closed.push(closed);
                 self.engine.close(drain, now);
+                if self.home.is_none() {
+                    self.forget_fetch(now);
+                }
             }
             Command::Time => self.armed = None,
             Command::Move(home) => {
@@ -294,7 +316,7 @@ impl Driver {
         }
         if self.closing && self.engine.is_idle() {
             for closed in self.closed.drain(..) {
-                let _ = closed.send(());
+                foreign(|| _ = closed.send(()));
             }
         }
     }
@@ -345,9 +367,10 @@ impl Driver {
         (pending.attempt() == attempt.number).then_some(pending)
     }
 
-    fn token(&mut self, hub: &Hub, generation: Generation, report: token::Report, now: Now) {
+    fn token(&mut self, hub: &Hub, fetch: FetchId, report: token::Report, now: Now) {
         // A fetch that was ended is forgotten.
-        if self.fetch.as_ref().is_none_or(|(current, _)| *current != generation) {
+        let Some(&Fetch { id, generation, .. }) = self.fetch.as_ref() else { return };
+        if id != fetch {
             return;
         }
         let Some(result) = report.result else {
@@ -394,10 +417,9 @@ impl Driver {
                 }
                 Output::FetchToken { generation } => self.fetch_token(hub, generation),
                 Output::AbortToken { generation } => {
-                    if let Some((_, fetch)) =
-                        self.fetch.take_if(|(current, _)| *current == generation)
-                    {
-                        fetch.abort();
+                    self.fetching.take_if(|it| *it == generation);
+                    if let Some(fetch) = self.fetch.take_if(|it| it.generation == generation) {
+                        fetch.task.abort();
                         self.trouble = None;
                     }
                 }
@@ -446,9 +468,12 @@ impl Driver {
             self.fetching = Some(generation);
             return;
         };
+        self.fetches += 1;
+        let id = FetchId(self.fetches);
         let (settings, http) = (hub.settings.clone(), home.transport.token.clone());
-        let fetch = token::fetch(settings, http, generation, Arc::downgrade(hub));
-        self.fetch = Some((generation, home.runtime.spawn(fetch).abort_handle()));
+        let fetch = token::fetch(settings, http, id, Arc::downgrade(hub));
+        let task = home.runtime.spawn(fetch).abort_handle();
+        self.fetch = Some(Fetch { id, generation, task });
     }
 
     fn body(&mut self, attempt: AttemptId, verdict: Verdict) {
@@ -488,9 +513,9 @@ impl Driver {
             Seen::TokenRetrying { wait, failure } => Notice::TokenRetrying { wait, failure },
             Seen::TokenRefused { failure } => Notice::TokenRefused { failure },
         };
-        notice.log(span);
+        foreign(|| notice.log(span));
         // Nobody needs to listen.
-        let _ = hub.notices.send(notice);
+        foreign(|| drop(hub.notices.send(notice)));
     }
 
     /// Gives up what was under way in a runtime that has ended. What was learned stays: no server
@@ -500,17 +525,18 @@ impl Driver {
         hub.leave(&home);
         self.armed = None;
         // Whoever still waits is told by the loss of its channel.
-        for (id, _) in mem::take(&mut self.pending) {
+        for (id, pending) in mem::take(&mut self.pending) {
             self.engine.cancel(id, now);
+            foreign(|| drop(pending));
         }
         let mut out: Vec<AttemptId> = Vec::new();
         for (attempt, flight) in mem::take(&mut self.flights) {
             flight.task.abort();
             out.push(attempt);
         }
-        if let Some((generation, fetch)) = self.fetch.take() {
-            fetch.abort();
-            self.fetching = Some(generation);
+        if let Some(fetch) = self.fetch.take() {
+            fetch.task.abort();
+            self.fetching = Some(fetch.generation);
         }
         // What it had no turn to perform.
         while let Some(output) = self.engine.poll_output() {
@@ -525,16 +551,31 @@ impl Driver {
             let failure = Failure::Aborted;
             self.engine.handle_input(Input::Failed { attempt, failure }, now);
         }
+        if self.closing {
+            self.forget_fetch(now);
+        }
+    }
+
+    /// A fetch that was to be done again in the next runtime, when there will be none.
+    fn forget_fetch(&mut self, now: Now) {
+        if let Some(generation) = self.fetching.take() {
+            let failure = TokenFailure::Network;
+            let input = Input::TokenFailed { generation, failure, headers: &[] };
+            self.engine.handle_input(input, now);
+        }
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        for (_, pending) in mem::take(&mut self.pending) {
+            foreign(|| drop(pending));
+        }
         for flight in self.flights.values() {
             flight.task.abort();
         }
-        if let Some((_, fetch)) = &self.fetch {
-            fetch.abort();
+        if let Some(fetch) = &self.fetch {
+            fetch.task.abort();
         }
         if let Some(home) = &self.home {
             home.wake();

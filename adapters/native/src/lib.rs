@@ -97,6 +97,7 @@ mod clock;
 mod driver;
 mod env;
 mod error;
+mod foreign;
 mod home;
 mod hub;
 mod ids;

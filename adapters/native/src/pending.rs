@@ -11,6 +11,7 @@ use url::Url;
 use crate::attempt::{Head, Instruction};
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
+use crate::foreign::foreign;
 use crate::request::Outgoing;
 use crate::response::{Answer, Response, ResponseHead, StreamResponse};
 use crate::token::Trouble;
@@ -31,10 +32,10 @@ impl Caller {
 
     /// A caller that is gone hears of nothing, here and below.
     pub(crate) fn fail(self, error: Error) {
-        match self {
+        foreign(|| match self {
             Caller::Whole(caller) => drop(caller.send(Err(error))),
             Caller::Stream(caller) => drop(caller.send(Err(error))),
-        }
+        });
     }
 }
 
@@ -117,7 +118,7 @@ impl Pending {
                     attempts: self.outgoing.attempts(),
                 };
                 let body = self.body;
-                let _ = caller.send(Ok(Response { head, body }));
+                foreign(|| drop(caller.send(Ok(Response { head, body }))));
             }
             (Caller::Stream(caller), _, Some(instruct)) => {
                 *instruct = Some(Instruction::Deliver(caller));
