@@ -32,7 +32,7 @@ const INTERACTIONS: &str = "/api/v2.0/interactions";
 /// that it is sent from the client's new one, where pauses, token and counters go on.
 #[derive(Clone)]
 pub struct Client {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// How [`Client::close`] treats what was accepted before.
@@ -163,10 +163,10 @@ impl Client {
 
     /// What the client is doing, in numbers.
     pub async fn stats(&self) -> Stats {
-        let (reply, stats) = oneshot::channel();
+        let (reply, mut stats) = oneshot::channel();
         self.hub.send(Command::Stats(reply));
         // They are lost only in a panic.
-        self.hub.hear(stats).await.unwrap_or_default()
+        self.hub.hear(self.hub.home().as_ref(), &mut stats).await.unwrap_or_default()
     }
 
     /// Pauses, retries and tokens from now on, as they happen.
@@ -180,10 +180,9 @@ impl Client {
     /// with [`Close::Abort`].
     pub async fn close(&self, how: Close) {
         self.hub.close();
-        let (reply, closed) = oneshot::channel();
+        let (reply, mut closed) = oneshot::channel();
         self.hub.send(Command::Close { drain: how == Close::Drain, closed: reply });
-        // A runtime that is lost has nothing left to close.
-        let _ = self.hub.hear(closed).await;
+        let _ = self.hub.hear(self.hub.home().as_ref(), &mut closed).await;
     }
 }
 
@@ -200,13 +199,10 @@ impl Client {
         caller: fn(oneshot::Sender<Result<T, Error>>) -> Caller,
     ) -> Result<T, Error> {
         let home = self.hub.enter().await.map_err(|error| error.about(outgoing.about()))?;
-        let (reply, result) = oneshot::channel();
+        let (reply, mut result) = oneshot::channel();
         let mut request = CancelOnDrop { hub: &self.hub, outgoing, over: false };
         self.hub.send(Command::Submit(outgoing.clone(), caller(reply)));
-        let result = match home {
-            None => result.await.ok(),
-            Some(home) => Box::pin(async move { home.hear(result).await }).await,
-        };
+        let result = self.hub.hear(Some(&home), &mut result).await;
         request.over = result.is_some();
         // A runtime that was lost took with it what it had.
         result.unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))

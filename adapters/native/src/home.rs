@@ -1,7 +1,10 @@
 //! The runtime in which a client's attempts run, and the task that keeps the time there.
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime;
@@ -39,43 +42,73 @@ impl Home {
         self.bell.notify_one();
     }
 
-    /// Does anybody run it? Within it somebody does; another one may have stopped.
+    /// Is the caller within it? Then somebody runs it; another one may have stopped.
+    pub(crate) fn is_here(&self) -> bool {
+        runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
+    }
+
+    /// Does anybody run it?
     pub(crate) async fn answers(&self) -> bool {
         if self.is_here() {
             return true;
         }
         let sign = self.runtime.spawn(std::future::ready(()));
-        matches!(tokio::time::timeout(SIGN_OF_LIFE, sign).await, Ok(Ok(())))
-    }
-
-    /// Waits for what the driver will say; `None` if this runtime is lost before that.
-    pub(crate) async fn hear<T>(&self, said: oneshot::Receiver<T>) -> Option<T> {
-        if self.is_here() {
-            return said.await.ok();
-        }
-        let lost = async {
-            loop {
-                tokio::time::sleep(SIGN_OF_LIFE / 2).await;
-                if !self.answers().await {
-                    return;
-                }
-            }
-        };
         tokio::select! {
             biased;
-            said = said => said.ok(),
-            () = lost => None,
+            sign = sign => sign.is_ok(),
+            () = sleep(SIGN_OF_LIFE) => false,
         }
     }
 
-    /// Does it run wherever the caller runs? Outside of any runtime there is no timer to tell:
-    /// its answer, or its loss, will.
-    fn is_here(&self) -> bool {
-        runtime::Handle::try_current().map_or(true, |here| here.id() == self.runtime.id())
+    /// Ends when nobody runs it any more.
+    async fn lost(self: Arc<Self>) {
+        loop {
+            sleep(SIGN_OF_LIFE / 2).await;
+            if !self.answers().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for what will happen in this runtime; `None` if that is lost before.
+    pub(crate) async fn hear<T>(self: &Arc<Self>, said: impl Future<Output = T>) -> Option<T> {
+        let mut said = pin!(said);
+        let mut lost = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(said) = said.as_mut().poll(cx) {
+                return Poll::Ready(Some(said));
+            }
+            // A future may be polled in another runtime than it was before.
+            if self.is_here() {
+                lost = None;
+                return Poll::Pending;
+            }
+            let lost = lost.get_or_insert_with(|| Box::pin(self.clone().lost()));
+            lost.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     }
 
     fn timer(&self) -> MutexGuard<'_, Option<Instant>> {
         self.timer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits wherever it is polled. Outside of any runtime that takes a thread, which is rarely needed:
+/// who asks from there is mostly answered at once.
+async fn sleep(time: Duration) {
+    if runtime::Handle::try_current().is_ok() {
+        return tokio::time::sleep(time).await;
+    }
+    let (rings, rang) = oneshot::channel();
+    let (_still_waited_for, given_up) = mpsc::channel::<()>();
+    let timer = move || {
+        let _ = given_up.recv_timeout(time);
+        let _ = rings.send(());
+    };
+    match thread::Builder::new().name("cxone-client timer".to_owned()).spawn(timer) {
+        Ok(_) => drop(rang.await),
+        Err(_) => thread::sleep(time),
     }
 }
 

@@ -99,8 +99,9 @@ impl Hub {
     pub(crate) fn work(self: &Arc<Self>) {
         let mut turns = 0;
         while !self.inbox().is_empty() {
+            // Elsewhere nobody knows whether the keeper will get a turn.
             if turns >= TURNS
-                && let Some(home) = self.home()
+                && let Some(home) = self.home().filter(|home| home.is_here())
             {
                 return home.wake();
             }
@@ -155,16 +156,18 @@ impl Hub {
 
 /// The runtime in which attempts run.
 impl Hub {
-    /// Sees to it that attempts have a runtime: the present one, or the caller's from now on. It
-    /// is named if it is not the caller's.
-    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Option<Arc<Home>>, Error> {
+    /// Sees to it that attempts have a runtime: the present one, or the caller's from now on.
+    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Arc<Home>, Error> {
         let here = runtime::Handle::try_current()
             .map_err(|_| Error::request("it must be sent from within a tokio runtime"))?;
-        let Some(home) = self.find_home(&here)? else { return Ok(None) };
+        let home = self.find_home(&here)?;
+        if home.runtime.id() == here.id() {
+            return Ok(home);
+        }
         // Few callers need this: it is kept out of the rest.
         Box::pin(async move {
             if home.answers().await {
-                return Ok(Some(home));
+                return Ok(home);
             }
             self.give_up(&home);
             self.find_home(&here)
@@ -172,21 +175,21 @@ impl Hub {
         .await
     }
 
-    fn find_home(self: &Arc<Self>, here: &runtime::Handle) -> Result<Option<Arc<Home>>, Error> {
+    fn find_home(self: &Arc<Self>, here: &runtime::Handle) -> Result<Arc<Home>, Error> {
         let mut link = self.link();
         if link.closed {
             return Err(Error::closed());
         }
         if let Some(home) = &link.home {
-            return Ok((home.runtime.id() != here.id()).then(|| home.clone()));
+            return Ok(home.clone());
         }
         let home = Arc::new(Home::new(here.clone(), link.transport.clone()));
         link.home = Some(home.clone());
         self.inbox().push_back(Command::Move(home.clone()));
         drop(link);
-        here.spawn(home::keep(Keeper { hub: Arc::downgrade(self), home }));
+        here.spawn(home::keep(Keeper { hub: Arc::downgrade(self), home: home.clone() }));
         self.work();
-        Ok(None)
+        Ok(home)
     }
 
     /// A runtime that nobody runs: it is kept, and so would its connections be.
@@ -208,12 +211,19 @@ impl Hub {
         left.is_some()
     }
 
-    /// Waits for what the driver will say; `None` if its runtime is lost before that.
-    pub(crate) async fn hear<T>(&self, said: oneshot::Receiver<T>) -> Option<T> {
-        match self.home() {
-            Some(home) => home.hear(said).await,
-            None => said.await.ok(),
+    /// Waits for what the driver will say. Should nobody run its runtime any more, that is given
+    /// up: what was under way there is over then.
+    pub(crate) async fn hear<T>(
+        self: &Arc<Self>,
+        home: Option<&Arc<Home>>,
+        said: &mut oneshot::Receiver<T>,
+    ) -> Option<T> {
+        let Some(home) = home else { return said.await.ok() };
+        if let Some(said) = home.hear(&mut *said).await {
+            return said.ok();
         }
+        self.give_up(home);
+        said.try_recv().ok()
     }
 
     pub(crate) fn home(&self) -> Option<Arc<Home>> {
@@ -223,5 +233,56 @@ impl Hub {
     /// Nothing is accepted any more.
     pub(crate) fn close(&self) {
         self.link().closed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Mock};
+    use tokio::time::timeout;
+
+    use crate::{Client, ErrorKind};
+
+    const ECHO: &str = "/api/v2.0/echo";
+    const SLOW: &str = "/api/v2.0/slow?ms=5000";
+
+    #[tokio::test]
+    async fn after_a_mistake_of_its_own_the_driver_starts_anew_and_all_are_told() {
+        let mock = Mock::builder().start().await.unwrap();
+        let client = Client::builder()
+            .base_url(mock.url())
+            .client_credentials(DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
+            .build()
+            .unwrap();
+        client.pause_scope("held");
+        client.set_concurrency(1).unwrap();
+        let all: Vec<_> = (0..3).map(|_| tokio::spawn(client.get(SLOW).send())).collect();
+        let out = async {
+            while mock.stats().in_flight == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), out).await.expect("one is out");
+        {
+            let mut driver = client.hub.driver().expect("nobody else has it");
+            let nothing: Option<()> = client.hub.perform(&mut driver, |_| panic!("on purpose"));
+            assert!(nothing.is_none());
+        }
+        for request in all {
+            let result = timeout(Duration::from_secs(5), request).await.expect("each is told");
+            assert_eq!(*result.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+        }
+        // What was steered counts, and what ends only now says nothing about the new one.
+        let held = tokio::spawn(client.get(ECHO).rate_scope("held").send());
+        let others = (0..10).map(|_| tokio::spawn(client.get(ECHO).send()));
+        for request in others.collect::<Vec<_>>() {
+            request.await.unwrap().unwrap();
+        }
+        let stats = client.stats().await;
+        assert_eq!((stats.sends, stats.in_flight, stats.queued), (10, 0, [0, 1, 0]));
+        client.resume_scope("held");
+        held.await.unwrap().unwrap();
     }
 }
