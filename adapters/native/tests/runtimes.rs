@@ -334,6 +334,59 @@ fn waiting_for_numbers_or_for_the_end_can_be_given_up() {
     });
 }
 
+#[test]
+fn runtimes_that_come_and_go_around_one_client_wedge_nothing() {
+    let (_server, mock) = apart();
+    let client = client(&mock);
+    let threads: Vec<_> = (0..6_u64)
+        .map(|thread| {
+            let client = client.clone();
+            thread::spawn(move || {
+                for round in 0..12 {
+                    // Each in its own way, so that they meet in every state.
+                    let dice = thread * 31 + round * 17;
+                    let workers = 1 + dice as usize % 2;
+                    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+                    let runtime = match dice % 3 {
+                        0 => current(),
+                        _ => runtime.worker_threads(workers).enable_all().build().unwrap(),
+                    };
+                    runtime.block_on(async {
+                        let path = format!("/api/v2.0/slow?ms={}", dice % 40);
+                        let left: Vec<_> =
+                            (0..10).map(|_| tokio::spawn(client.get(&path).send())).collect();
+                        for _ in 0..dice % 7 {
+                            match tokio::time::timeout(HANG, client.get(ECHO).send()).await {
+                                Ok(Ok(_)) => {}
+                                Ok(Err(error)) => {
+                                    assert_eq!(*error.kind(), ErrorKind::Closed, "{error:?}");
+                                }
+                                Err(_) => panic!("a request hangs"),
+                            }
+                        }
+                        if dice % 2 == 0 {
+                            let stats = tokio::time::timeout(HANG, client.stats()).await;
+                            assert!(stats.expect("they come").in_flight <= 8);
+                        }
+                        drop(left); // its runtime ends with them
+                    });
+                    match dice % 4 {
+                        0 => runtime.shutdown_background(),
+                        _ => drop(runtime),
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("nothing hangs"));
+    let last = current();
+    last.block_on(async {
+        assert_eq!(burst(&client, 20).await, 0);
+        until("all slots are free", async || client.stats().await.in_flight == 0).await;
+        assert_eq!(client.stats().await.queued, [0; 3]);
+    });
+}
+
 /// As [`until`], for what takes its time.
 async fn until_in(most: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
