@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
+use cxone_core::{AttemptId, DRAIN_LIMIT, Failure};
 use futures_util::FutureExt;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use tokio::sync::oneshot;
+use http::{HeaderValue, Method};
+use tracing::Instrument;
 use url::Url;
 
 use crate::driver::{Command, Ticket};
 use crate::error::Cause;
 use crate::hub::{Hub, Word};
+use crate::line::{Outcome, Work};
+use crate::pending::Caller;
 use crate::request::{CORRELATION_ID, Name, Outgoing, overlay};
-use crate::response::{ResponseHead, StreamResponse};
+use crate::response::{Received, StreamResponse};
 use crate::settings::Settings;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -40,19 +42,6 @@ pub(crate) struct Over {
     pub(crate) at: Instant,
 }
 
-/// The head of an answer.
-pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
-    /// Where it came from, if that is not where the request was to go first.
-    pub(crate) url: Option<Box<Url>>,
-    /// Where a redirect leads that may be followed.
-    pub(crate) follow: Option<Box<Url>>,
-    /// When it arrived: the driver may be busy, and a wait counts from here.
-    pub(crate) at: Instant,
-}
-
 pub(crate) enum End {
     Done,
     Failed(Failure, Option<Cause>),
@@ -65,18 +54,7 @@ pub(crate) enum Instruction {
     Read,
     Drain,
     /// Give the answer to the caller, body unread.
-    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>),
-}
-
-impl Instruction {
-    /// What a verdict comes to, where it is for the attempt alone.
-    pub(crate) fn for_body(verdict: Verdict) -> Option<Instruction> {
-        match verdict {
-            Verdict::Read => Some(Instruction::Read),
-            Verdict::Drain | Verdict::Follow => Some(Instruction::Drain),
-            Verdict::Stream => None,
-        }
-    }
+    Deliver(Caller, Box<Received>),
 }
 
 /// Reports the attempt over when it is dropped, however that came about: done, aborted, or with its
@@ -113,13 +91,19 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Sends, waits for the driver's word at the head, does with the body as it says.
-    pub(crate) async fn run(self, mut guard: Guard) {
-        // The response is gone when `exchange` returns, and the guard reports after that. It has
-        // room of its own: a task's is aligned to cache lines, which allocators do badly for all
-        // but small ones. A panic in it (in a body that the caller gave) is like a lost connection.
-        let work = Box::pin(self.exchange(&mut guard));
-        let end = AssertUnwindSafe(work).catch_unwind().await;
-        guard.end = end.unwrap_or(Some(End::Failed(Failure::Aborted, None)));
+    pub(crate) fn work(self, guard: Guard) -> Work {
+        let span = self.outgoing.span.clone();
+        let work = async move {
+            let mut guard = guard;
+            // The response is gone when `exchange` returns, and the guard reports after that. A
+            // panic in it (in a body that the caller gave) is like a lost connection.
+            let end = AssertUnwindSafe(self.exchange(&mut guard)).catch_unwind().await;
+            guard.end = end.unwrap_or(Some(End::Failed(Failure::Aborted, None)));
+        };
+        match span.is_disabled() {
+            true => Box::pin(work),
+            false => Box::pin(work.instrument(span)),
+        }
     }
 
     /// How it ended; `None` if the engine counts it as over already.
@@ -136,26 +120,8 @@ impl Attempt {
                 return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
             }
         };
-        let at = Instant::now();
-        let name = &self.outgoing.name;
-        let url = |response: &reqwest::Response| {
-            let url = response.url();
-            (*url != name.url).then(|| Box::new(url.clone()))
-        };
-        let follow = settings.follow_redirects.then(|| redirect(&name.method, &response)).flatten();
-        let headers = match self.outgoing.stream {
-            true => response.headers().clone(), // they go with the body, too
-            false => mem::take(response.headers_mut()),
-        };
-        let head = Box::new(Head {
-            status: response.status(),
-            version: response.version(),
-            headers,
-            url: url(&response),
-            follow: follow.map(Box::new),
-            at,
-        });
-        let word = match hub.head(*attempt, head) {
+        let received = self.received(&mut response, attempt.number(), settings);
+        let word = match hub.head(*attempt, received) {
             Word::Now(word) => word,
             Word::Later(word) => word.await.ok(),
         };
@@ -165,22 +131,36 @@ impl Attempt {
                 drain(&mut response, body).await;
                 End::Done
             }
-            Some(Instruction::Deliver(caller)) => {
-                let head = ResponseHead {
-                    status: response.status(),
-                    version: response.version(),
-                    headers: response.headers().clone(),
-                    url: url(&response),
-                    of: name.clone(),
-                    attempts: self.outgoing.attempts(),
-                };
+            Some(Instruction::Deliver(caller, head)) => {
                 let body = Box::pin(response.bytes_stream());
-                // A caller that is gone wants no answer.
-                let _ = caller.send(Ok(StreamResponse { head, body }));
+                caller.tell(Outcome::Stream(StreamResponse { head, body }));
                 return None;
             }
             // Nobody wants it any more.
             None => End::Failed(Failure::Aborted, None),
+        })
+    }
+
+    fn received(
+        &self,
+        response: &mut reqwest::Response,
+        attempts: u32,
+        settings: &Settings,
+    ) -> Box<Received> {
+        let at = Instant::now();
+        let name = &self.outgoing.name;
+        let follow = settings.follow_redirects.then(|| redirect(&name.method, response)).flatten();
+        let url = (*response.url() != name.url).then(|| Box::new(response.url().clone()));
+        Box::new(Received {
+            status: response.status(),
+            version: response.version(),
+            headers: mem::take(response.headers_mut()),
+            url,
+            follow: follow.map(Box::new),
+            of: name.clone(),
+            attempts,
+            at,
+            body: Bytes::new(),
         })
     }
 

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use crate::builder::ClientBuilder;
 use crate::driver::Command;
 use crate::env::Environment;
-use crate::error::{Error, shown};
+use crate::error::shown;
 use crate::hub::Hub;
+use crate::line::Outcome;
 use crate::notice::Notices;
 use crate::paginate::Paginate;
-use crate::pending::Caller;
 use crate::request::{Outgoing, RequestBuilder};
 use crate::settings::{BuildError, Settings, Transport};
 use crate::stats::Stats;
@@ -163,10 +163,10 @@ impl Client {
 
     /// What the client is doing, in numbers.
     pub async fn stats(&self) -> Stats {
-        let (reply, mut stats) = oneshot::channel();
+        let (reply, stats) = oneshot::channel();
         self.hub.send(Command::Stats(reply));
         // They are lost only in a panic.
-        self.hub.hear(self.hub.home().as_ref(), &mut stats).await.unwrap_or_default()
+        self.hub.hear(stats).await.unwrap_or_default()
     }
 
     /// Pauses, retries and tokens from now on, as they happen.
@@ -180,9 +180,9 @@ impl Client {
     /// with [`Close::Abort`].
     pub async fn close(&self, how: Close) {
         self.hub.close();
-        let (reply, mut closed) = oneshot::channel();
+        let (reply, closed) = oneshot::channel();
         self.hub.send(Command::Close { drain: how == Close::Drain, closed: reply });
-        let _ = self.hub.hear(self.hub.home().as_ref(), &mut closed).await;
+        let _ = self.hub.hear(closed).await;
     }
 }
 
@@ -193,19 +193,25 @@ impl Client {
     }
 
     /// Hands a request to the driver and waits for its end; cancels it if nobody waits any more.
-    pub(crate) async fn submit<T>(
-        &self,
-        outgoing: &Arc<Outgoing>,
-        caller: fn(oneshot::Sender<Result<T, Error>>) -> Caller,
-    ) -> Result<T, Error> {
-        let home = self.hub.enter().await.map_err(|error| error.about(outgoing.about()))?;
-        let (reply, mut result) = oneshot::channel();
+    pub(crate) async fn submit(&self, outgoing: &Arc<Outgoing>) -> Outcome {
+        let home = match self.hub.enter().await {
+            Ok(home) => home,
+            Err(error) => return Outcome::Failed(error.about(outgoing.about())),
+        };
         let mut request = CancelOnDrop { hub: &self.hub, outgoing, over: false };
-        self.hub.send(Command::Submit(outgoing.clone(), caller(reply)));
-        let result = self.hub.hear(Some(&home), &mut result).await;
-        request.over = result.is_some();
-        // A runtime that was lost took with it what it had.
-        result.unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
+        outgoing.line.set_at_home(home.is_here());
+        self.hub.send(Command::Submit(outgoing.clone()));
+        let outcome = home.hear(|cx, is_here| outgoing.line.poll(cx, is_here)).await;
+        match outcome {
+            Some(outcome) => {
+                request.over = true;
+                outcome
+            }
+            None => {
+                self.hub.give_up(&home);
+                Outcome::Lost
+            }
+        }
     }
 }
 
@@ -220,6 +226,7 @@ struct CancelOnDrop<'a> {
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if !self.over {
+            self.outgoing.line.leave();
             self.hub.send(Command::Cancel(self.outgoing.clone()));
         }
     }

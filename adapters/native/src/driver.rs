@@ -6,13 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use cxone_core::{
-    AttemptId, Engine, Failure, Generation, Input, Job, Now, Output, RequestId, SubmitError,
-    TokenFailure, Verdict,
+    AttemptId, Engine, Failure, Generation, Input, Job, Now, Output, RequestError, RequestId,
+    SubmitError, TokenFailure,
 };
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
-use tracing::Instrument;
+use tokio::task::AbortHandle;
 
 use crate::attempt::{self, Attempt, End, Guard, Instruction};
 use crate::clock::Clock;
@@ -24,6 +23,7 @@ use crate::ids::IdMap;
 use crate::notice::Notice;
 use crate::pending::{Caller, Pending};
 use crate::request::Outgoing;
+use crate::response::Received;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::token::{self, Tokens, Trouble};
@@ -33,7 +33,7 @@ const FEW_FIELDS: usize = 12;
 
 /// What reaches the driver, one after the other, so that nothing overtakes anything.
 pub(crate) enum Command {
-    Submit(Arc<Outgoing>, Caller),
+    Submit(Arc<Outgoing>),
     Cancel(Arc<Outgoing>),
     Pause(Option<String>),
     Resume(Option<String>),
@@ -44,12 +44,14 @@ pub(crate) enum Command {
         closed: oneshot::Sender<()>,
     },
     /// The head of an answer, and who asks what to do with its body.
-    Head(Ticket<AttemptId>, Box<attempt::Head>, oneshot::Sender<Instruction>),
+    Head(Ticket<AttemptId>, Box<Received>, oneshot::Sender<Instruction>),
     /// An attempt is over, and with it its use of a connection.
     Over(Ticket<AttemptId>, attempt::Over),
     Token(FetchId, token::Report),
     /// The keeper's timer rang.
     Time,
+    /// A [moment](crate::home::MOMENT) has passed since that was asked for.
+    Moment,
     /// Attempts run in this runtime from now on.
     Move(Arc<Home>),
     /// That runtime runs nothing any more.
@@ -61,6 +63,13 @@ pub(crate) enum Command {
 pub(crate) struct Ticket<T> {
     id: T,
     engine: u32,
+}
+
+impl Ticket<AttemptId> {
+    /// Which attempt of its request it is.
+    pub(crate) fn number(&self) -> u32 {
+        self.id.number
+    }
 }
 
 /// Set when the engine has accepted a request.
@@ -76,7 +85,10 @@ pub(crate) struct Driver {
     /// For when the keeper's timer is set, unless it rang.
     armed: Option<cxone_core::Instant>,
     pending: IdMap<RequestId, Pending>,
-    flights: IdMap<AttemptId, Flight>,
+    /// What the attempt whose head was reported is to do with its body.
+    word: Option<Instruction>,
+    /// Attempts that their callers drive: since this moment, and since the one before.
+    young: [Vec<AttemptId>; 2],
     tokens: Tokens,
     fetch: Option<Fetch>,
     /// How many there were.
@@ -104,15 +116,6 @@ struct Fetch {
     task: AbortHandle,
 }
 
-/// An attempt that is out.
-struct Flight {
-    task: JoinHandle<()>,
-    /// It was told to end.
-    aborted: bool,
-    /// What to do with its body, until it takes that.
-    instruction: Option<Instruction>,
-}
-
 impl Driver {
     pub(crate) fn new(settings: &Settings) -> Driver {
         let mut clock = Clock::start();
@@ -123,7 +126,8 @@ impl Driver {
             home: None,
             armed: None,
             pending: IdMap::default(),
-            flights: IdMap::default(),
+            word: None,
+            young: Default::default(),
             tokens: Tokens::default(),
             fetch: None,
             fetches: 0,
@@ -170,7 +174,7 @@ impl Driver {
         &mut self,
         hub: &Arc<Hub>,
         attempt: Ticket<AttemptId>,
-        head: Box<attempt::Head>,
+        head: Box<Received>,
     ) -> Option<Instruction> {
         let attempt = self.known(attempt)?;
         let now = self.clock.at(head.at);
@@ -188,12 +192,8 @@ impl Driver {
             pending.answered(head);
         }
         self.settle(hub, now);
-        let instruction = self.flights.get_mut(&attempt)?.instruction.take()?;
-        if let Instruction::Deliver(..) = instruction {
-            // What happens to it now is its caller's business.
-            self.flights.remove(&attempt);
-        }
-        Some(instruction)
+        // What is delivered unread has ended by now, and is forgotten here.
+        self.word.take().or_else(|| self.current(attempt)?.out.as_mut()?.instruction.take())
     }
 
     /// After a panic nobody knows what the engine is worth: it starts anew, and whoever waits is
@@ -201,7 +201,7 @@ impl Driver {
     pub(crate) fn restart(&mut self, hub: &Hub) {
         let mut fresh = Driver::new(&hub.settings);
         fresh.number = self.number.wrapping_add(1);
-        fresh.home = self.home.take();
+        fresh.home = self.home.clone();
         fresh.fetches = self.fetches;
         fresh.closing = self.closing;
         fresh.concurrency = self.concurrency;
@@ -219,12 +219,14 @@ impl Driver {
 
     fn command(&mut self, hub: &Arc<Hub>, command: Command, now: Now) {
         match command {
-            Command::Submit(outgoing, caller) => self.submit(outgoing, caller, now),
+            Command::Submit(outgoing) => self.submit(outgoing, now),
             Command::Cancel(outgoing) => {
                 if let Some(id) = outgoing.ticket.get().and_then(|ticket| self.known(*ticket)) {
-                    let pending = self.pending.remove(&id);
                     self.engine.cancel(id, now);
-                    foreign(|| drop(pending));
+                    if self.pending.get(&id).is_some_and(|pending| pending.out.is_none()) {
+                        let pending = self.pending.remove(&id);
+                        foreign(|| drop(pending));
+                    }
                 }
             }
             Command::Pause(scope) => {
@@ -253,6 +255,7 @@ impl Driver {
                 }
             }
             Command::Time => self.armed = None,
+            Command::Moment => self.hand_over(),
             Command::Move(home) => {
                 self.lose(hub, now);
                 self.home = Some(home);
@@ -273,26 +276,34 @@ impl Driver {
 
     fn over(&mut self, hub: &Hub, attempt: Ticket<AttemptId>, over: attempt::Over, now: Now) {
         let Some(attempt) = self.known(attempt) else { return };
-        let flight = self.flights.remove(&attempt);
-        let dropped = matches!(over.end, End::Dropped);
-        let input = match over.end {
+        let mut lost = false;
+        let mut input = Input::Done { attempt };
+        let pending = self.current(attempt);
+        let out = pending.and_then(|pending| Some((pending.out.take()?, pending)));
+        match over.end {
             End::Done => {
-                if let Some(pending) = self.current(attempt) {
+                if let Some((_, pending)) = out {
                     pending.body_read(over.body);
                 }
-                Input::Done { attempt }
             }
             End::Failed(failure, cause) => {
-                if let Some(pending) = self.current(attempt) {
+                if let Some((_, pending)) = out {
                     pending.failed(over.body, cause);
                 }
-                Input::Failed { attempt, failure }
+                input = Input::Failed { attempt, failure };
             }
-            End::Dropped => Input::Failed { attempt, failure: Failure::Aborted },
-        };
+            End::Dropped => {
+                // Nobody but its runtime drops a task unasked: that one has ended.
+                lost = out.is_some_and(|(out, _)| out.is_task && !out.aborted);
+                input = Input::Failed { attempt, failure: Failure::Aborted };
+            }
+        }
         self.engine.handle_input(input, now);
-        if dropped && flight.is_some_and(|flight| !flight.aborted) {
-            // Nobody but its runtime drops a task unasked: that one has ended.
+        if self.pending.get(&attempt.request).is_some_and(Pending::has_ended) {
+            let pending = self.pending.remove(&attempt.request);
+            foreign(|| drop(pending));
+        }
+        if lost {
             self.lose(hub, now);
         }
     }
@@ -321,13 +332,15 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, outgoing: Arc<Outgoing>, caller: Caller, now: Now) {
-        if caller.is_gone() {
+    fn submit(&mut self, outgoing: Arc<Outgoing>, now: Now) {
+        let caller = Caller::new(outgoing);
+        let outgoing = &**caller;
+        if outgoing.line.is_left() {
             return;
         }
         if self.home.is_none() {
             // Its runtime ended meanwhile.
-            return caller.fail(Error::closed().about(outgoing.about()));
+            return;
         }
         let scopes: Vec<&str> = outgoing.scopes.iter().map(String::as_str).collect();
         let job = Job {
@@ -343,7 +356,7 @@ impl Driver {
             Ok(id) => {
                 // Nobody else sets it.
                 let _ = outgoing.ticket.set(Ticket { id, engine: self.number });
-                self.pending.insert(id, Pending::new(outgoing, caller));
+                self.pending.insert(id, Pending::new(caller));
             }
             Err(error) => {
                 let kind = match error {
@@ -351,7 +364,8 @@ impl Driver {
                     SubmitError::Closed => ErrorKind::Closed,
                     SubmitError::Scopes => ErrorKind::Request,
                 };
-                caller.fail(Error::new(kind, error.to_string()).about(outgoing.about()));
+                let error = Error::new(kind, error.to_string()).about(outgoing.about());
+                caller.fail(error);
             }
         }
     }
@@ -361,10 +375,11 @@ impl Driver {
         (ticket.engine == self.number).then_some(ticket.id)
     }
 
-    /// The request of that attempt, unless it has been sent again since.
+    /// The request of that attempt, if that is out.
     fn current(&mut self, attempt: AttemptId) -> Option<&mut Pending> {
         let pending = self.pending.get_mut(&attempt.request)?;
-        (pending.attempt() == attempt.number).then_some(pending)
+        let is_out = pending.out.as_ref().is_some_and(|out| out.number == attempt.number);
+        is_out.then_some(pending)
     }
 
     fn token(&mut self, hub: &Hub, fetch: FetchId, report: token::Report, now: Now) {
@@ -407,14 +422,12 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send { attempt, token } => self.send(hub, attempt, token),
-                Output::Body { attempt, verdict } => self.body(attempt, verdict),
-                Output::Abort { attempt } => {
-                    // Its guard reports it over when all that it held is dropped.
-                    if let Some(flight) = self.flights.get_mut(&attempt) {
-                        flight.aborted = true;
-                        flight.task.abort();
+                Output::Body { attempt, verdict } => {
+                    if let Some(pending) = self.current(attempt) {
+                        pending.judged(verdict);
                     }
                 }
+                Output::Abort { attempt } => self.abort(attempt),
                 Output::FetchToken { generation } => self.fetch_token(hub, generation),
                 Output::AbortToken { generation } => {
                     self.fetching.take_if(|it| *it == generation);
@@ -423,18 +436,7 @@ impl Driver {
                         self.trouble = None;
                     }
                 }
-                Output::Finish { id, result } => {
-                    let Some(pending) = self.pending.remove(&id) else { continue };
-                    match result {
-                        Ok(()) => {
-                            let flight = pending
-                                .streaming()
-                                .and_then(|attempt| self.flights.get_mut(&attempt));
-                            pending.succeed(flight.map(|flight| &mut flight.instruction));
-                        }
-                        Err(error) => pending.fail(&error, self.trouble.as_deref(), &self.clock),
-                    }
-                }
+                Output::Finish { id, result } => self.finish(id, result),
                 Output::Notice(notice) => self.notice(hub, notice),
             }
         }
@@ -447,20 +449,67 @@ impl Driver {
             // The guard reports it over.
             return;
         };
-        pending.sent(attempt.number);
         let work = Attempt {
             http: home.transport.api.clone(),
-            outgoing: pending.outgoing.clone(),
+            outgoing: pending.caller.clone(),
             elsewhere: pending.elsewhere.clone(),
             token: token.and_then(|generation| self.tokens.find(generation)),
         };
-        let span = &pending.outgoing.span;
-        // A runtime that has ended drops it on the spot, and its guard reports that.
-        let task = match span.is_disabled() {
-            true => home.runtime.spawn(work.run(guard)),
-            false => home.runtime.spawn(work.run(guard).instrument(span.clone())),
-        };
-        self.flights.insert(attempt, Flight { task, aborted: false, instruction: None });
+        let is_task = pending.caller.line.start(work.work(guard), &home.runtime);
+        pending.sent(attempt.number, is_task);
+        if !is_task {
+            let [new, old] = &mut self.young;
+            if new.is_empty() && old.is_empty() {
+                home.set_moment();
+            }
+            new.push(attempt);
+        }
+    }
+
+    /// Attempts that have been out for a while become tasks.
+    fn hand_over(&mut self) {
+        let Some(home) = self.home.clone() else { return };
+        let [new, old] = &mut self.young;
+        mem::swap(new, old);
+        for attempt in mem::take(new) {
+            if let Some(pending) = self.current(attempt)
+                && let Some(out) = &mut pending.out
+                && !out.is_task
+            {
+                out.is_task = pending.caller.line.hand_over(&home.runtime);
+                if !out.is_task && !out.aborted {
+                    // Its caller is driving it just now.
+                    self.young[0].push(attempt);
+                }
+            }
+        }
+        if self.young.iter().any(|young| !young.is_empty()) {
+            home.set_moment();
+        }
+    }
+
+    /// It reports when all that it held is dropped.
+    fn abort(&mut self, attempt: AttemptId) {
+        let Some(home) = self.home.clone() else { return };
+        if let Some(pending) = self.current(attempt)
+            && let Some(out) = &mut pending.out
+        {
+            out.aborted = true;
+            pending.caller.line.abort(&home.runtime);
+        }
+    }
+
+    fn finish(&mut self, id: RequestId, result: Result<(), RequestError>) {
+        let Some(mut pending) = self.pending.remove(&id) else { return };
+        match result {
+            Ok(()) => self.word = pending.succeed(),
+            Err(error) => {
+                pending.fail(&error, self.trouble.as_deref(), &self.clock);
+                if pending.out.is_some() {
+                    self.pending.insert(id, pending);
+                }
+            }
+        }
     }
 
     fn fetch_token(&mut self, hub: &Arc<Hub>, generation: Generation) {
@@ -476,21 +525,6 @@ impl Driver {
         self.fetch = Some(Fetch { id, generation, task });
     }
 
-    fn body(&mut self, attempt: AttemptId, verdict: Verdict) {
-        let Some(pending) = self.pending.get_mut(&attempt.request) else {
-            // Cancelled, and so about to be aborted.
-            return;
-        };
-        match verdict {
-            Verdict::Stream => pending.stream(attempt),
-            Verdict::Follow => pending.follow(),
-            Verdict::Read | Verdict::Drain => {}
-        }
-        if let Some(flight) = self.flights.get_mut(&attempt) {
-            flight.instruction = Instruction::for_body(verdict);
-        }
-    }
-
     fn notice(&self, hub: &Hub, notice: cxone_core::Notice) {
         use cxone_core::Notice as Seen;
         let mut span = None;
@@ -501,7 +535,7 @@ impl Driver {
             Seen::Reopened { scope } => Notice::Reopened { scope: scope.to_string() },
             Seen::Recovered { scope } => Notice::Recovered { scope: scope.to_string() },
             Seen::Retrying { id, wait, failures } => {
-                let outgoing = self.pending.get(&id).map(|pending| &pending.outgoing);
+                let outgoing = self.pending.get(&id).map(|pending| &**pending.caller);
                 span = outgoing.map(|outgoing| &outgoing.span);
                 let id = outgoing.and_then(|outgoing| outgoing.name.correlation_id());
                 let correlation_id = id.map(str::to_owned);
@@ -524,15 +558,16 @@ impl Driver {
         let Some(home) = self.home.take() else { return };
         hub.leave(&home);
         self.armed = None;
-        // Whoever still waits is told by the loss of its channel.
-        for (id, pending) in mem::take(&mut self.pending) {
-            self.engine.cancel(id, now);
-            foreign(|| drop(pending));
-        }
+        self.young = Default::default();
         let mut out: Vec<AttemptId> = Vec::new();
-        for (attempt, flight) in mem::take(&mut self.flights) {
-            flight.task.abort();
-            out.push(attempt);
+        for (request, pending) in mem::take(&mut self.pending) {
+            self.engine.cancel(request, now);
+            if let Some(attempt) = &pending.out {
+                out.push(AttemptId { request, number: attempt.number });
+                pending.caller.line.abort(&home.runtime);
+            }
+            // Whoever waits for it is told by that.
+            foreign(|| drop(pending));
         }
         if let Some(fetch) = self.fetch.take() {
             fetch.task.abort();
@@ -569,10 +604,10 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         for (_, pending) in mem::take(&mut self.pending) {
+            if let Some(home) = self.home.as_ref().filter(|_| pending.out.is_some()) {
+                pending.caller.line.abort(&home.runtime);
+            }
             foreign(|| drop(pending));
-        }
-        for flight in self.flights.values() {
-            flight.task.abort();
         }
         if let Some(fetch) = &self.fetch {
             fetch.task.abort();

@@ -1,9 +1,10 @@
 //! The runtime in which a client's attempts run, and the task that keeps the time there.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,22 +19,39 @@ use crate::settings::Transport;
 /// more, and the client moves.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
+/// An attempt that its caller drives becomes a task when it has been out for one to two of these.
+/// Many are over by then; to the others a task adds little. So long at most does a caller that looks
+/// elsewhere hold up its own request.
+pub(crate) const MOMENT: Duration = Duration::from_millis(10);
+
 pub(crate) struct Home {
     pub(crate) runtime: runtime::Handle,
     pub(crate) transport: Transport,
-    /// For when the keeper is to set its timer, until it has.
-    timer: Mutex<Option<Instant>>,
+    /// What the keeper is to set its timers for, until it has.
+    alarm: Mutex<Alarm>,
     bell: Notify,
+}
+
+#[derive(Default)]
+struct Alarm {
+    timer: Option<Instant>,
+    moment: bool,
 }
 
 impl Home {
     pub(crate) fn new(runtime: runtime::Handle, transport: Transport) -> Home {
-        Home { runtime, transport, timer: Mutex::new(None), bell: Notify::new() }
+        Home { runtime, transport, alarm: Mutex::default(), bell: Notify::new() }
     }
 
     /// The keeper is to ring then; a moment beyond the clock's range never comes.
     pub(crate) fn set_timer(&self, at: Option<Instant>) {
-        *self.timer() = at;
+        self.alarm().timer = at;
+        self.wake();
+    }
+
+    /// The keeper is to ring after a [`MOMENT`].
+    pub(crate) fn set_moment(&self) {
+        self.alarm().moment = true;
         self.wake();
     }
 
@@ -70,16 +88,19 @@ impl Home {
         }
     }
 
-    /// Waits for what will happen in this runtime; `None` if that is lost before.
-    pub(crate) async fn hear<T>(self: &Arc<Self>, said: impl Future<Output = T>) -> Option<T> {
-        let mut said = pin!(said);
+    /// Waits for what will happen in this runtime; `None` if that is lost before. A future may be
+    /// polled in another runtime than it was before, so `said` hears whether this one is here.
+    pub(crate) async fn hear<T>(
+        self: &Arc<Self>,
+        mut said: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+    ) -> Option<T> {
         let mut lost = None;
         poll_fn(|cx| {
-            if let Poll::Ready(said) = said.as_mut().poll(cx) {
+            let is_here = self.is_here();
+            if let Poll::Ready(said) = said(cx, is_here) {
                 return Poll::Ready(Some(said));
             }
-            // A future may be polled in another runtime than it was before.
-            if self.is_here() {
+            if is_here {
                 lost = None;
                 return Poll::Pending;
             }
@@ -89,8 +110,8 @@ impl Home {
         .await
     }
 
-    fn timer(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.timer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn alarm(&self) -> MutexGuard<'_, Alarm> {
+        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,14 +137,19 @@ async fn sleep(time: Duration) {
 /// the client, or when that has moved.
 pub(crate) async fn keep(keeper: Keeper) {
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
-    let mut armed = false;
+    let mut moment = pin!(tokio::time::sleep(Duration::ZERO));
+    let (mut armed, mut counting) = (false, false);
     loop {
-        let at = keeper.home.timer().take();
-        if let Some(at) = at {
+        let alarm = mem::take(&mut *keeper.home.alarm());
+        if let Some(at) = alarm.timer {
             // tokio rounds up to its grain of a millisecond, so it wakes nobody early. What is
             // beyond its range is armed again when that ends.
             sleep.as_mut().reset(at.into());
             armed = true;
+        }
+        if alarm.moment {
+            moment.as_mut().reset(tokio::time::Instant::now() + MOMENT);
+            counting = true;
         }
         tokio::select! {
             biased;
@@ -136,6 +162,11 @@ pub(crate) async fn keep(keeper: Keeper) {
                 let Some(hub) = keeper.hub() else { return };
                 // Whether anything is due is for the clock to say.
                 hub.send(Command::Time);
+            }
+            () = &mut moment, if counting => {
+                counting = false;
+                let Some(hub) = keeper.hub() else { return };
+                hub.send(Command::Moment);
             }
         }
         tokio::task::yield_now().await;

@@ -14,14 +14,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use cxone_core::AttemptId;
+use futures_util::FutureExt;
 use tokio::runtime;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::attempt::{Head, Instruction};
+use crate::attempt::Instruction;
 use crate::driver::{Command, Driver, Ticket};
 use crate::error::Error;
 use crate::home::{self, Home, Keeper};
 use crate::notice::{BACKLOG, Notice};
+use crate::response::Received;
 use crate::settings::{Settings, Transport};
 
 /// So many commands of others are performed in a row; what is left is for the keeper, which lets
@@ -79,7 +81,7 @@ impl Hub {
     }
 
     /// Reports a head. The word on it is mostly there at once.
-    pub(crate) fn head(self: &Arc<Self>, attempt: Ticket<AttemptId>, head: Box<Head>) -> Word {
+    pub(crate) fn head(self: &Arc<Self>, attempt: Ticket<AttemptId>, head: Box<Received>) -> Word {
         if let Some(mut driver) = self.driver()
             && self.empty_inbox(&mut driver)
         {
@@ -193,7 +195,7 @@ impl Hub {
     }
 
     /// A runtime that nobody runs: it is kept, and so would its connections be.
-    fn give_up(self: &Arc<Self>, home: &Arc<Home>) {
+    pub(crate) fn give_up(self: &Arc<Self>, home: &Arc<Home>) {
         if self.leave(home)
             && let Ok(transport) = (self.settings.connect)()
         {
@@ -213,16 +215,12 @@ impl Hub {
 
     /// Waits for what the driver will say. Should nobody run its runtime any more, that is given
     /// up: what was under way there is over then.
-    pub(crate) async fn hear<T>(
-        self: &Arc<Self>,
-        home: Option<&Arc<Home>>,
-        said: &mut oneshot::Receiver<T>,
-    ) -> Option<T> {
-        let Some(home) = home else { return said.await.ok() };
-        if let Some(said) = home.hear(&mut *said).await {
+    pub(crate) async fn hear<T>(self: &Arc<Self>, mut said: oneshot::Receiver<T>) -> Option<T> {
+        let Some(home) = self.home() else { return said.await.ok() };
+        if let Some(said) = home.hear(|cx, _| said.poll_unpin(cx)).await {
             return said.ok();
         }
-        self.give_up(home);
+        self.give_up(&home);
         said.try_recv().ok()
     }
 

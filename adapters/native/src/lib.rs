@@ -101,6 +101,7 @@ mod foreign;
 mod home;
 mod hub;
 mod ids;
+mod line;
 mod notice;
 mod paginate;
 mod pending;

@@ -11,7 +11,6 @@ use cxone_core::{Priority, Replay};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use url::Url;
 
 use crate::address::{resolve, same_origin};
@@ -19,7 +18,7 @@ use crate::client::Client;
 use crate::driver::RequestTicket;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::ids::fresh_uuid;
-use crate::pending::Caller;
+use crate::line::{Line, Outcome};
 use crate::response::{Response, StreamResponse};
 
 /// Makes a request replayable: the server takes the second sending for the first.
@@ -113,6 +112,7 @@ pub(crate) struct Outgoing {
     pub(crate) attempts: AtomicU32,
     /// What the engine calls it.
     pub(crate) ticket: RequestTicket,
+    pub(crate) line: Line,
 }
 
 impl Outgoing {
@@ -299,7 +299,11 @@ impl RequestBuilder {
     ///
     /// [`Error`]: 4xx and 5xx are errors too.
     pub fn send(self) -> impl Future<Output = Result<Response, Error>> + Send + 'static {
-        self.deliver(false, Caller::Whole)
+        self.deliver(false, |outcome| match outcome {
+            Outcome::Whole(response) => Some(Ok(response)),
+            Outcome::Failed(error) => Some(Err(error)),
+            Outcome::Stream(_) | Outcome::Lost => None,
+        })
     }
 
     /// Sends it and delivers the answer with its body unread, as soon as its head is there. The
@@ -311,19 +315,23 @@ impl RequestBuilder {
     pub fn send_stream(
         self,
     ) -> impl Future<Output = Result<StreamResponse, Error>> + Send + 'static {
-        self.deliver(true, Caller::Stream)
+        self.deliver(true, |outcome| match outcome {
+            Outcome::Stream(response) => Some(Ok(response)),
+            Outcome::Failed(error) => Some(Err(error)),
+            Outcome::Whole(_) | Outcome::Lost => None,
+        })
     }
 
     /// The future holds no more than it needs: there may be very many of them.
     fn deliver<T: Send + 'static>(
         self,
         stream: bool,
-        caller: fn(oneshot::Sender<Result<T, Error>>) -> Caller,
+        result: fn(Outcome) -> Option<Result<T, Error>>,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let RequestBuilder { client, draft, cancel } = self;
         let outgoing = draft.and_then(|draft| draft.finish(&client, stream)).map(Arc::new);
-        // It only waits for one word of the driver. Were that charged to its task's budget, a task
-        // that holds thousands of them would poll all of them again for every few that end.
+        // Were its waiting charged to its task's budget, a task that holds thousands of these would
+        // poll all of them again for every few that end.
         tokio::task::unconstrained(async move {
             let outgoing = outgoing?;
             let cancelled = async {
@@ -334,7 +342,9 @@ impl RequestBuilder {
             };
             tokio::select! {
                 biased;
-                result = client.submit(&outgoing, caller) => result,
+                outcome = client.submit(&outgoing) => {
+                    result(outcome).unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
+                }
                 () = cancelled => {
                     let message = "Request Cancelled: the caller's signal fired";
                     Err(Error::new(ErrorKind::Cancelled, message).about(outgoing.about()))
@@ -428,6 +438,7 @@ impl Draft {
             span,
             attempts: AtomicU32::new(0),
             ticket: RequestTicket::new(),
+            line: Line::new(),
         })
     }
 }

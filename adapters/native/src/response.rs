@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -25,25 +26,36 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// The head that both kinds of response share.
+/// What was received of an answer: its head, and then its body.
 #[derive(Clone)]
-pub(crate) struct ResponseHead {
+pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    /// Where the answer came from, if that is not where the request went.
+    /// Where it came from, if that is not where the request was to go first.
     pub(crate) url: Option<Box<Url>>,
+    /// Where a redirect leads that may be followed.
+    pub(crate) follow: Option<Box<Url>>,
     pub(crate) of: Arc<Name>,
+    /// Which attempt's it is.
     pub(crate) attempts: u32,
+    /// When its head arrived: the driver may be busy, and a wait counts from here.
+    pub(crate) at: Instant,
+    /// As far as it was read.
+    pub(crate) body: Bytes,
 }
 
-impl ResponseHead {
+impl Received {
     fn url(&self) -> &Url {
         self.url.as_deref().unwrap_or(&self.of.url)
     }
 
     fn about(&self) -> About {
         self.of.about(self.attempts)
+    }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        Answer { status: self.status, headers: self.headers, body: self.body }
     }
 }
 
@@ -89,8 +101,7 @@ macro_rules! head_accessors {
 /// A complete answer: its body has been read, inside the attempt and bounded by `max_body`.
 #[derive(Clone)]
 pub struct Response {
-    pub(crate) head: ResponseHead,
-    pub(crate) body: Bytes,
+    pub(crate) head: Box<Received>,
 }
 
 impl Response {
@@ -98,17 +109,17 @@ impl Response {
 
     /// The body.
     pub fn bytes(&self) -> &Bytes {
-        &self.body
+        &self.head.body
     }
 
     /// The body, by itself.
     pub fn into_bytes(self) -> Bytes {
-        self.body
+        self.head.body
     }
 
     /// The body as text; what is not UTF-8 is replaced by U+FFFD.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.body)
+        String::from_utf8_lossy(&self.head.body)
     }
 
     /// The body as JSON.
@@ -118,11 +129,11 @@ impl Response {
     /// [`ErrorKind::Decode`] if it is not what was asked for. The error keeps status, headers and
     /// body; its source is serde's error, which may quote the body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|cause| self.decode_error(cause))
+        serde_json::from_slice(&self.head.body).map_err(|cause| self.decode_error(cause))
     }
 
     pub(crate) fn decode_error(&self, cause: serde_json::Error) -> Error {
-        let what = match self.body.len() {
+        let what = match self.head.body.len() {
             0 => "the answer has no body".to_owned(),
             _ if cause.line() == 0 => "the answer's body is not what was asked for".to_owned(),
             _ => format!(
@@ -139,7 +150,7 @@ impl Response {
         Error::new(kind, message).about(self.head.about()).answer(Some(Answer {
             status: self.head.status,
             headers: self.head.headers.clone(),
-            body: self.body.clone(),
+            body: self.head.body.clone(),
         }))
     }
 }
@@ -150,7 +161,7 @@ impl fmt::Debug for Response {
             .field("status", &self.head.status.as_u16())
             .field("url", &shown(self.head.url()).as_str())
             .field("attempts", &self.head.attempts)
-            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("body", &format_args!("{} bytes", self.head.body.len()))
             .finish()
     }
 }
@@ -160,7 +171,7 @@ impl fmt::Debug for Response {
 /// Its slot was free when the head arrived, so a slow or forgotten reader holds up nobody. The
 /// body is neither timed nor retried nor bounded; dropping the response closes its connection.
 pub struct StreamResponse {
-    pub(crate) head: ResponseHead,
+    pub(crate) head: Box<Received>,
     pub(crate) body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
 }
 
