@@ -6,11 +6,15 @@ use url::{Position, Url};
 use crate::error::Error;
 use crate::settings::BuildError;
 
-/// The URL of a path, which may be absolute.
-pub(crate) fn resolve(base: &Url, path: &str) -> Result<Url, Error> {
+/// The URL of a path, which may be absolute, and whether it is of the base URL's origin.
+pub(crate) fn resolve(base: &Url, path: &str) -> Result<(Url, bool), Error> {
     match quickly(base, path) {
-        Some(resolved) => resolved,
-        None => carefully(base, path),
+        Some(resolved) => Ok((resolved?, true)),
+        None => {
+            let url = carefully(base, path)?;
+            let own_origin = same_origin(&url, base);
+            Ok((url, own_origin))
+        }
     }
 }
 
@@ -108,7 +112,7 @@ mod tests {
 
     fn resolved(path: &str) -> String {
         let base = Url::parse("https://h.example/gw/").unwrap();
-        resolve(&base, path).map_or_else(|error| error.to_string(), |url| url.to_string())
+        resolve(&base, path).map_or_else(|error| error.to_string(), |(url, _)| url.to_string())
     }
 
     #[test]
@@ -147,6 +151,9 @@ mod tests {
                 let absolute = format!("{}{path}", base.origin().ascii_serialization());
                 for path in [path, absolute] {
                     if let Some(url) = quickly(&base, &path) {
+                        assert!(
+                            url.as_ref().is_ok_and(|url| same_origin(url, &base)) || url.is_err()
+                        );
                         assert_eq!(shown(url), shown(carefully(&base, &path)), "{base} {path:?}");
                         quick += 1;
                     }

@@ -21,15 +21,12 @@ use crate::driver::{Command, Ticket};
 use crate::error::Cause;
 use crate::hub::{Hub, Word};
 use crate::line::{Outcome, Work};
+use crate::outgoing::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::pending::Caller;
-use crate::request::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::response::{Received, StreamResponse};
 use crate::settings::Settings;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// Fields that the client adds by itself, with room for some defaults.
-const OWN_FIELDS: usize = 8;
 
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
 const FIRST_ROOM: usize = 64 * 1024;
@@ -62,20 +59,20 @@ pub(crate) enum Instruction {
 pub(crate) struct Guard {
     attempt: Ticket<AttemptId>,
     hub: Arc<Hub>,
-    body: BytesMut,
+    body: Body,
     end: Option<End>,
 }
 
 impl Guard {
     pub(crate) fn new(attempt: Ticket<AttemptId>, hub: Arc<Hub>) -> Guard {
-        Guard { attempt, hub, body: BytesMut::new(), end: Some(End::Dropped) }
+        Guard { attempt, hub, body: Body::default(), end: Some(End::Dropped) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(end) = self.end.take() else { return };
-        let body = mem::take(&mut self.body).freeze();
+        let body = mem::take(&mut self.body).into_bytes();
         self.hub.send(Command::Over(self.attempt, Over { end, body, at: Instant::now() }));
     }
 }
@@ -171,7 +168,6 @@ impl Attempt {
         let url = self.elsewhere.as_deref().unwrap_or(url);
         let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
-        headers.reserve(OWN_FIELDS + outgoing.headers.len());
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());
@@ -201,18 +197,17 @@ impl Attempt {
     }
 }
 
-async fn read(response: &mut reqwest::Response, body: &mut BytesMut, max: usize) -> End {
+async fn read(response: &mut reqwest::Response, body: &mut Body, max: usize) -> End {
     let announced = response.content_length().unwrap_or(0);
     if announced > max as u64 {
         return End::Failed(Failure::TooLarge, None);
     }
-    body.reserve(FIRST_ROOM.min(announced as usize));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > max => {
                 return End::Failed(Failure::TooLarge, None);
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => body.push(chunk, announced),
             Ok(None) => return End::Done,
             Err(error) => {
                 let cause: Cause = Arc::new(error.without_url());
@@ -223,13 +218,43 @@ async fn read(response: &mut reqwest::Response, body: &mut BytesMut, max: usize)
 }
 
 /// Reads what fits, so that the connection can be used again. How it ends matters to nobody.
-async fn drain(response: &mut reqwest::Response, body: &mut BytesMut) {
+async fn drain(response: &mut reqwest::Response, body: &mut Body) {
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = DRAIN_LIMIT - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        body.push(chunk.slice(..chunk.len().min(room)), 0);
         if chunk.len() > room {
             return;
         }
+    }
+}
+
+/// What was read of a body. Mostly that comes in one piece, which is not copied.
+#[derive(Default)]
+struct Body {
+    only: Bytes,
+    pieces: BytesMut,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        self.only.len() + self.pieces.len()
+    }
+
+    /// Adds to it; so many bytes in all were announced, if it is not zero.
+    fn push(&mut self, chunk: Bytes, announced: u64) {
+        if self.len() == 0 {
+            self.only = chunk;
+            return;
+        }
+        if self.pieces.is_empty() {
+            self.pieces.reserve(FIRST_ROOM.min(announced as usize).max(self.only.len()));
+            self.pieces.extend_from_slice(&mem::take(&mut self.only));
+        }
+        self.pieces.extend_from_slice(&chunk);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.pieces.is_empty() { self.only } else { self.pieces.freeze() }
     }
 }
 

@@ -15,8 +15,9 @@ use crate::error::shown;
 use crate::hub::Hub;
 use crate::line::Outcome;
 use crate::notice::Notices;
+use crate::outgoing::Outgoing;
 use crate::paginate::Paginate;
-use crate::request::{Outgoing, RequestBuilder};
+use crate::request::RequestBuilder;
 use crate::settings::{BuildError, Settings, Transport};
 use crate::stats::Stats;
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::{Notify, oneshot};
+use tokio::task;
 
 use crate::driver::Command;
 use crate::hub::Hub;
@@ -95,8 +96,14 @@ impl Home {
         mut said: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
     ) -> Option<T> {
         let mut lost = None;
+        // A task never moves, and its id is cheaper to ask for.
+        let mut task_here = None;
         poll_fn(|cx| {
-            let is_here = self.is_here();
+            let task = task::try_id();
+            let is_here = task.is_some() && task == task_here || self.is_here();
+            if is_here {
+                task_here = task;
+            }
             if let Poll::Ready(said) = said(cx, is_here) {
                 return Poll::Ready(Some(said));
             }

@@ -103,6 +103,7 @@ mod hub;
 mod ids;
 mod line;
 mod notice;
+mod outgoing;
 mod paginate;
 mod pending;
 mod request;

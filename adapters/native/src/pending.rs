@@ -12,7 +12,7 @@ use crate::attempt::Instruction;
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::line::Outcome;
-use crate::request::Outgoing;
+use crate::outgoing::Outgoing;
 use crate::response::{Received, Response};
 use crate::token::Trouble;
 

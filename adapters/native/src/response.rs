@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::error::{About, Error, ErrorKind, shown};
-use crate::request::Name;
+use crate::outgoing::Name;
 
 /// The field in which CXone names its own trace of a request.
 pub(crate) const TRACE_ID: &str = "x-trace-id";
