@@ -19,12 +19,11 @@ use url::Url;
 
 use crate::driver::{Command, Ticket};
 use crate::error::Cause;
-use crate::hub::{Hub, Word};
+use crate::hub::Word;
 use crate::line::{Outcome, Work};
 use crate::outgoing::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::pending::Caller;
 use crate::response::{Received, StreamResponse};
-use crate::settings::Settings;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -37,6 +36,14 @@ pub(crate) struct Over {
     /// What was read of the body.
     pub(crate) body: Bytes,
     pub(crate) at: Instant,
+}
+
+impl Over {
+    /// It has not been out.
+    pub(crate) fn aborted() -> Over {
+        let end = End::Failed(Failure::Aborted, None);
+        Over { end, body: Bytes::new(), at: Instant::now() }
+    }
 }
 
 pub(crate) enum End {
@@ -58,14 +65,21 @@ pub(crate) enum Instruction {
 /// runtime.
 pub(crate) struct Guard {
     attempt: Ticket<AttemptId>,
-    hub: Arc<Hub>,
+    outgoing: Arc<Outgoing>,
     body: Body,
     end: Option<End>,
 }
 
 impl Guard {
-    pub(crate) fn new(attempt: Ticket<AttemptId>, hub: Arc<Hub>) -> Guard {
-        Guard { attempt, hub, body: Body::default(), end: Some(End::Dropped) }
+    pub(crate) fn new(attempt: Ticket<AttemptId>, outgoing: Arc<Outgoing>) -> Guard {
+        Guard { attempt, outgoing, body: Body::default(), end: Some(End::Dropped) }
+    }
+
+    /// It is over.
+    fn report(&mut self, end: End) -> Option<Outcome> {
+        self.end = None;
+        let body = mem::take(&mut self.body).into_bytes();
+        self.outgoing.hub.over(self.attempt, Over { end, body, at: Instant::now() })
     }
 }
 
@@ -73,14 +87,14 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let Some(end) = self.end.take() else { return };
         let body = mem::take(&mut self.body).into_bytes();
-        self.hub.send(Command::Over(self.attempt, Over { end, body, at: Instant::now() }));
+        let over = Over { end, body, at: Instant::now() };
+        self.outgoing.hub.send(Command::Over(self.attempt, over));
     }
 }
 
 /// Everything that an attempt needs.
 pub(crate) struct Attempt {
     pub(crate) http: reqwest::Client,
-    pub(crate) outgoing: Arc<Outgoing>,
     /// Where a redirect leads.
     pub(crate) elsewhere: Option<Box<Url>>,
     pub(crate) token: Option<HeaderValue>,
@@ -89,13 +103,19 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Sends, waits for the driver's word at the head, does with the body as it says.
     pub(crate) fn work(self, guard: Guard) -> Work {
-        let span = self.outgoing.span.clone();
+        let span = guard.outgoing.span.clone();
         let work = async move {
             let mut guard = guard;
-            // The response is gone when `exchange` returns, and the guard reports after that. A
-            // panic in it (in a body that the caller gave) is like a lost connection.
+            // The response is gone when `exchange` returns, and is reported over after that. A panic
+            // in it (in a body that the caller gave) is like a lost connection.
             let end = AssertUnwindSafe(self.exchange(&mut guard)).catch_unwind().await;
-            guard.end = end.unwrap_or(Some(End::Failed(Failure::Aborted, None)));
+            match end.unwrap_or(Some(End::Failed(Failure::Aborted, None))) {
+                Some(end) => guard.report(end),
+                None => {
+                    guard.end = None;
+                    None
+                }
+            }
         };
         match span.is_disabled() {
             true => Box::pin(work),
@@ -105,9 +125,9 @@ impl Attempt {
 
     /// How it ended; `None` if the engine counts it as over already.
     async fn exchange(self, guard: &mut Guard) -> Option<End> {
-        let Guard { attempt, hub, body, .. } = guard;
-        let settings = &*hub.settings;
-        let Some(request) = self.request(settings) else {
+        let Guard { attempt, outgoing, body, .. } = guard;
+        let (hub, settings) = (&outgoing.hub, &*outgoing.hub.settings);
+        let Some(request) = self.request(outgoing) else {
             return Some(End::Failed(Failure::Unsendable, None));
         };
         let mut response = match self.http.execute(request).await {
@@ -117,7 +137,7 @@ impl Attempt {
                 return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
             }
         };
-        let received = self.received(&mut response, attempt.number(), settings);
+        let received = receive(&mut response, outgoing, attempt.number());
         let word = match hub.head(*attempt, received) {
             Word::Now(word) => word,
             Word::Later(word) => word.await.ok(),
@@ -128,7 +148,7 @@ impl Attempt {
                 drain(&mut response, body).await;
                 End::Done
             }
-            Some(Instruction::Deliver(caller, head)) => {
+            Some(Instruction::Deliver(mut caller, head)) => {
                 let body = Box::pin(response.bytes_stream());
                 caller.tell(Outcome::Stream(StreamResponse { head, body }));
                 return None;
@@ -138,32 +158,9 @@ impl Attempt {
         })
     }
 
-    fn received(
-        &self,
-        response: &mut reqwest::Response,
-        attempts: u32,
-        settings: &Settings,
-    ) -> Box<Received> {
-        let at = Instant::now();
-        let name = &self.outgoing.name;
-        let follow = settings.follow_redirects.then(|| redirect(&name.method, response)).flatten();
-        let url = (*response.url() != name.url).then(|| Box::new(response.url().clone()));
-        Box::new(Received {
-            status: response.status(),
-            version: response.version(),
-            headers: mem::take(response.headers_mut()),
-            url,
-            follow: follow.map(Box::new),
-            of: name.clone(),
-            attempts,
-            at,
-            body: Bytes::new(),
-        })
-    }
-
     /// The request on the wire; `None` if its body was read before.
-    fn request(&self, settings: &Settings) -> Option<reqwest::Request> {
-        let outgoing = &*self.outgoing;
+    fn request(&self, outgoing: &Outgoing) -> Option<reqwest::Request> {
+        let settings = &*outgoing.hub.settings;
         let Name { method, url, correlation_id } = &*outgoing.name;
         let url = self.elsewhere.as_deref().unwrap_or(url);
         let mut request = reqwest::Request::new(method.clone(), url.clone());
@@ -195,6 +192,28 @@ impl Attempt {
         }
         Some(request)
     }
+}
+
+/// What there is of an answer before its body is read.
+fn receive(response: &mut reqwest::Response, outgoing: &Outgoing, attempts: u32) -> Box<Received> {
+    let at = Instant::now();
+    let name = &outgoing.name;
+    let follow = match outgoing.hub.settings.follow_redirects {
+        true => redirect(&name.method, response),
+        false => None,
+    };
+    let url = (*response.url() != name.url).then(|| Box::new(response.url().clone()));
+    Box::new(Received {
+        status: response.status(),
+        version: response.version(),
+        headers: mem::take(response.headers_mut()),
+        url,
+        follow: follow.map(Box::new),
+        of: name.clone(),
+        attempts,
+        at,
+        body: Bytes::new(),
+    })
 }
 
 async fn read(response: &mut reqwest::Response, body: &mut Body, max: usize) -> End {

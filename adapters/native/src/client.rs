@@ -13,9 +13,7 @@ use crate::driver::Command;
 use crate::env::Environment;
 use crate::error::shown;
 use crate::hub::Hub;
-use crate::line::Outcome;
 use crate::notice::Notices;
-use crate::outgoing::Outgoing;
 use crate::paginate::Paginate;
 use crate::request::RequestBuilder;
 use crate::settings::{BuildError, Settings, Transport};
@@ -112,7 +110,7 @@ impl Client {
 
     /// A request with any method.
     pub fn request(&self, method: Method, path: impl AsRef<str>) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), method, path.as_ref())
+        RequestBuilder::new(&self.hub, method, path.as_ref())
     }
 
     /// The items of all pages, as a `Stream`, in the style `cursor`, `page_size`, `entities`,
@@ -191,45 +189,6 @@ impl Client {
 impl Client {
     pub(crate) fn settings(&self) -> &Settings {
         &self.hub.settings
-    }
-
-    /// Hands a request to the driver and waits for its end; cancels it if nobody waits any more.
-    pub(crate) async fn submit(&self, outgoing: &Arc<Outgoing>) -> Outcome {
-        let home = match self.hub.enter().await {
-            Ok(home) => home,
-            Err(error) => return Outcome::Failed(error.about(outgoing.about())),
-        };
-        let mut request = CancelOnDrop { hub: &self.hub, outgoing, over: false };
-        outgoing.line.set_at_home(home.is_here());
-        self.hub.send(Command::Submit(outgoing.clone()));
-        let outcome = home.hear(|cx, is_here| outgoing.line.poll(cx, is_here)).await;
-        match outcome {
-            Some(outcome) => {
-                request.over = true;
-                outcome
-            }
-            None => {
-                self.hub.give_up(&home);
-                Outcome::Lost
-            }
-        }
-    }
-}
-
-/// Cancels a request whose future is dropped, wherever the request is by then.
-struct CancelOnDrop<'a> {
-    hub: &'a Arc<Hub>,
-    outgoing: &'a Arc<Outgoing>,
-    /// It has ended by itself.
-    over: bool,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if !self.over {
-            self.outgoing.line.leave();
-            self.hub.send(Command::Cancel(self.outgoing.clone()));
-        }
     }
 }
 

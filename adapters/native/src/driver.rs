@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use cxone_core::{
@@ -10,6 +11,7 @@ use cxone_core::{
     SubmitError, TokenFailure,
 };
 use http::{HeaderMap, HeaderValue};
+use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -20,6 +22,7 @@ use crate::foreign::foreign;
 use crate::home::Home;
 use crate::hub::Hub;
 use crate::ids::IdMap;
+use crate::line::{Line, Outcome, Work};
 use crate::notice::Notice;
 use crate::outgoing::Outgoing;
 use crate::pending::{Caller, Pending};
@@ -65,6 +68,26 @@ pub(crate) struct Ticket<T> {
     engine: u32,
 }
 
+/// Set when the engine has accepted a request. The driver alone reads and writes it.
+#[derive(Default)]
+pub(crate) struct RequestTicket {
+    id: AtomicU64,
+    /// 0: not set.
+    engine: AtomicU32,
+}
+
+impl RequestTicket {
+    fn set(&self, id: RequestId, engine: u32) {
+        self.id.store(id.as_u64(), Ordering::Relaxed);
+        self.engine.store(engine, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Ticket<RequestId> {
+        let id = RequestId::from_u64(self.id.load(Ordering::Relaxed));
+        Ticket { id, engine: self.engine.load(Ordering::Relaxed) }
+    }
+}
+
 impl Ticket<AttemptId> {
     /// Which attempt of its request it is.
     pub(crate) fn number(&self) -> u32 {
@@ -72,12 +95,9 @@ impl Ticket<AttemptId> {
     }
 }
 
-/// Set when the engine has accepted a request.
-pub(crate) type RequestTicket = OnceLock<Ticket<RequestId>>;
-
 pub(crate) struct Driver {
     engine: Engine,
-    /// Which one it is.
+    /// Which one it is, from 1 on.
     number: u32,
     clock: Clock,
     /// Where attempts run; `None` before the first request, and after a runtime has ended.
@@ -85,8 +105,8 @@ pub(crate) struct Driver {
     /// For when the keeper's timer is set, unless it rang.
     armed: Option<cxone_core::Instant>,
     pending: IdMap<RequestId, Pending>,
-    /// What the attempt whose head was reported is to do with its body.
-    word: Option<Instruction>,
+    /// Who tells something may be given something at once.
+    asked: Asked,
     /// Attempts that their callers drive: since this moment, and since the one before.
     young: [Vec<AttemptId>; 2],
     tokens: Tokens,
@@ -116,17 +136,30 @@ struct Fetch {
     task: AbortHandle,
 }
 
+/// What there is for the one that performs a step, and would else be told otherwise.
+#[derive(Default)]
+struct Asked {
+    /// The request that is being submitted, and its first attempt.
+    submitted: Option<RequestId>,
+    work: Option<Work>,
+    /// What the attempt whose head was reported is to do with its body.
+    word: Option<Instruction>,
+    /// The request whose attempt is reported over, and its outcome.
+    reported: Option<RequestId>,
+    outcome: Option<Outcome>,
+}
+
 impl Driver {
     pub(crate) fn new(settings: &Settings) -> Driver {
         let mut clock = Clock::start();
         Driver {
             engine: engine(settings, clock.now()),
-            number: 0,
+            number: 1,
             clock,
             home: None,
             armed: None,
             pending: IdMap::default(),
-            word: None,
+            asked: Asked::default(),
             young: Default::default(),
             tokens: Tokens::default(),
             fetch: None,
@@ -168,6 +201,35 @@ impl Driver {
         }
     }
 
+    /// Do attempts run there?
+    pub(crate) fn is_at(&self, runtime: runtime::Id) -> bool {
+        self.home.as_ref().is_some_and(|home| home.runtime.id() == runtime)
+    }
+
+    /// A request whose caller is polled at home, and its first attempt if that goes out at once.
+    pub(crate) fn submit_now(&mut self, hub: &Arc<Hub>, outgoing: Arc<Outgoing>) -> Option<Work> {
+        let now = self.clock.at(Instant::now());
+        self.asked.submitted = self.submit(outgoing, now);
+        self.settle(hub, now);
+        self.asked.submitted = None;
+        self.asked.work.take()
+    }
+
+    /// An attempt is over; what its request has come to, if that is known by that.
+    pub(crate) fn over_now(
+        &mut self,
+        hub: &Arc<Hub>,
+        attempt: Ticket<AttemptId>,
+        over: attempt::Over,
+    ) -> Option<Outcome> {
+        let now = self.clock.at(over.at);
+        self.asked.reported = self.known(attempt).map(|attempt| attempt.request);
+        self.over(hub, attempt, over, now);
+        self.settle(hub, now);
+        self.asked.reported = None;
+        self.asked.outcome.take()
+    }
+
     /// The head of an answer, and what its attempt is to do with the body; nothing if it is no
     /// longer wanted.
     pub(crate) fn head(
@@ -193,14 +255,14 @@ impl Driver {
         }
         self.settle(hub, now);
         // What is delivered unread has ended by now, and is forgotten here.
-        self.word.take().or_else(|| self.current(attempt)?.out.as_mut()?.instruction.take())
+        self.asked.word.take().or_else(|| self.current(attempt)?.out.as_mut()?.instruction.take())
     }
 
     /// After a panic nobody knows what the engine is worth: it starts anew, and whoever waits is
     /// told by the loss of its channel.
     pub(crate) fn restart(&mut self, hub: &Hub) {
         let mut fresh = Driver::new(&hub.settings);
-        fresh.number = self.number.wrapping_add(1);
+        fresh.number = self.number.wrapping_add(1).max(1);
         fresh.home = self.home.clone();
         fresh.fetches = self.fetches;
         fresh.closing = self.closing;
@@ -219,14 +281,14 @@ impl Driver {
 
     fn command(&mut self, hub: &Arc<Hub>, command: Command, now: Now) {
         match command {
-            Command::Submit(outgoing) => self.submit(outgoing, now),
+            Command::Submit(outgoing) => {
+                if !outgoing.line.is_left() {
+                    self.submit(outgoing, now);
+                }
+            }
             Command::Cancel(outgoing) => {
-                if let Some(id) = outgoing.ticket.get().and_then(|ticket| self.known(*ticket)) {
-                    self.engine.cancel(id, now);
-                    if self.pending.get(&id).is_some_and(|pending| pending.out.is_none()) {
-                        let pending = self.pending.remove(&id);
-                        foreign(|| drop(pending));
-                    }
+                if let Some(id) = self.known(outgoing.ticket.get()) {
+                    self.cancel(id, now);
                 }
             }
             Command::Pause(scope) => {
@@ -332,31 +394,25 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, outgoing: Arc<Outgoing>, now: Now) {
-        let caller = Caller::new(outgoing);
-        let outgoing = &**caller;
-        if outgoing.line.is_left() {
-            return;
-        }
-        if self.home.is_none() {
-            // Its runtime ended meanwhile.
-            return;
-        }
-        let scopes: Vec<&str> = outgoing.scopes.iter().map(String::as_str).collect();
+    fn submit(&mut self, outgoing: Arc<Outgoing>, now: Now) -> Option<RequestId> {
+        let mut caller = Caller::new(outgoing);
+        // Its runtime may have ended meanwhile.
+        self.home.as_ref()?;
+        let scopes: Vec<&str> = caller.scopes.iter().map(String::as_str).collect();
         let job = Job {
-            priority: outgoing.priority,
+            priority: caller.priority,
             scopes: &scopes,
-            auth: outgoing.auth,
-            replay: outgoing.replay,
-            stream: outgoing.stream,
-            attempt_timeout: outgoing.attempt_timeout,
-            deadline: outgoing.deadline,
+            auth: caller.auth,
+            replay: caller.replay,
+            stream: caller.stream,
+            attempt_timeout: caller.attempt_timeout,
+            deadline: caller.deadline,
         };
         match self.engine.submit(job, now) {
             Ok(id) => {
-                // Nobody else sets it.
-                let _ = outgoing.ticket.set(Ticket { id, engine: self.number });
+                caller.ticket.set(id, self.number);
                 self.pending.insert(id, Pending::new(caller));
+                Some(id)
             }
             Err(error) => {
                 let kind = match error {
@@ -364,9 +420,20 @@ impl Driver {
                     SubmitError::Closed => ErrorKind::Closed,
                     SubmitError::Scopes => ErrorKind::Request,
                 };
-                let error = Error::new(kind, error.to_string()).about(outgoing.about());
-                caller.fail(error);
+                let error = Error::new(kind, error.to_string()).about(caller.about());
+                caller.tell(Outcome::Failed(error));
+                None
             }
+        }
+    }
+
+    fn cancel(&mut self, id: RequestId, now: Now) {
+        self.engine.cancel(id, now);
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.caller.needs_no_word();
+        if pending.out.is_none() {
+            let pending = self.pending.remove(&id);
+            foreign(|| drop(pending));
         }
     }
 
@@ -443,19 +510,25 @@ impl Driver {
     }
 
     fn send(&mut self, hub: &Arc<Hub>, attempt: AttemptId, token: Option<Generation>) {
-        let guard = Guard::new(Ticket { id: attempt, engine: self.number }, hub.clone());
+        let ticket = Ticket { id: attempt, engine: self.number };
         let (Some(pending), Some(home)) = (self.pending.get_mut(&attempt.request), &self.home)
         else {
-            // The guard reports it over.
-            return;
+            // Not reached: without a runtime there are no requests.
+            let over = attempt::Over::aborted();
+            return hub.send(Command::Over(ticket, over));
         };
         let work = Attempt {
             http: home.transport.api.clone(),
-            outgoing: pending.caller.clone(),
             elsewhere: pending.elsewhere.clone(),
             token: token.and_then(|generation| self.tokens.find(generation)),
         };
-        let is_task = pending.caller.line.start(work.work(guard), &home.runtime);
+        let work = work.work(Guard::new(ticket, pending.caller.clone()));
+        let is_task = if self.asked.submitted == Some(attempt.request) {
+            self.asked.work = Some(work);
+            false
+        } else {
+            Line::start(work, &pending.caller, &home.runtime)
+        };
         pending.sent(attempt.number, is_task);
         if !is_task {
             let [new, old] = &mut self.young;
@@ -476,7 +549,7 @@ impl Driver {
                 && let Some(out) = &mut pending.out
                 && !out.is_task
             {
-                out.is_task = pending.caller.line.hand_over(&home.runtime);
+                out.is_task = Line::hand_over(&pending.caller, &home.runtime);
                 if !out.is_task && !out.aborted {
                     // Its caller is driving it just now.
                     self.young[0].push(attempt);
@@ -501,14 +574,22 @@ impl Driver {
 
     fn finish(&mut self, id: RequestId, result: Result<(), RequestError>) {
         let Some(mut pending) = self.pending.remove(&id) else { return };
-        match result {
-            Ok(()) => self.word = pending.succeed(),
-            Err(error) => {
-                pending.fail(&error, self.trouble.as_deref(), &self.clock);
-                if pending.out.is_some() {
-                    self.pending.insert(id, pending);
-                }
+        let outcome = match result {
+            Ok(()) if pending.caller.stream => {
+                self.asked.word = pending.delivery();
+                return;
             }
+            Ok(()) => pending.answer(),
+            Err(error) => pending.failure(&error, self.trouble.as_deref(), &self.clock),
+        };
+        if self.asked.reported == Some(id) {
+            pending.caller.needs_no_word();
+            self.asked.outcome = Some(outcome);
+        } else {
+            pending.caller.tell(outcome);
+        }
+        if pending.out.is_some() {
+            self.pending.insert(id, pending);
         }
     }
 

@@ -1,8 +1,7 @@
 //! The runtime in which a client's attempts run, and the task that keeps the time there.
 
-use std::future::poll_fn;
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::task::{Context, Poll};
 use std::thread;
@@ -63,7 +62,7 @@ impl Home {
 
     /// Is the caller within it? Then somebody runs it; another one may have stopped.
     pub(crate) fn is_here(&self) -> bool {
-        runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
+        here() == Some(self.runtime.id())
     }
 
     /// Does anybody run it?
@@ -80,46 +79,67 @@ impl Home {
     }
 
     /// Ends when nobody runs it any more.
-    async fn lost(self: Arc<Self>) {
+    async fn lost(self: Arc<Self>) -> Arc<Home> {
         loop {
             sleep(SIGN_OF_LIFE / 2).await;
             if !self.answers().await {
-                return;
+                return self;
             }
         }
-    }
-
-    /// Waits for what will happen in this runtime; `None` if that is lost before. A future may be
-    /// polled in another runtime than it was before, so `said` hears whether this one is here.
-    pub(crate) async fn hear<T>(
-        self: &Arc<Self>,
-        mut said: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
-    ) -> Option<T> {
-        let mut lost = None;
-        // A task never moves, and its id is cheaper to ask for.
-        let mut task_here = None;
-        poll_fn(|cx| {
-            let task = task::try_id();
-            let is_here = task.is_some() && task == task_here || self.is_here();
-            if is_here {
-                task_here = task;
-            }
-            if let Poll::Ready(said) = said(cx, is_here) {
-                return Poll::Ready(Some(said));
-            }
-            if is_here {
-                lost = None;
-                return Poll::Pending;
-            }
-            let lost = lost.get_or_insert_with(|| Box::pin(self.clone().lost()));
-            lost.as_mut().poll(cx).map(|()| None)
-        })
-        .await
     }
 
     fn alarm(&self) -> MutexGuard<'_, Alarm> {
         self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells whether a runtime is where this is polled, which may be in another one than before, and if
+/// not, when it is lost.
+pub(crate) struct Watch {
+    runtime: runtime::Id,
+    /// A task within that runtime: it never moves, and who it is is cheaper to ask.
+    task: Option<task::Id>,
+    lost: Option<Pin<Box<dyn Future<Output = Arc<Home>> + Send>>>,
+}
+
+impl Watch {
+    pub(crate) fn new(runtime: runtime::Id) -> Watch {
+        Watch { runtime, task: None, lost: None }
+    }
+
+    /// The caller is known to be within that runtime.
+    pub(crate) fn from_here(runtime: runtime::Id) -> Watch {
+        Watch { runtime, task: task::try_id(), lost: None }
+    }
+
+    pub(crate) fn is_here(&mut self) -> bool {
+        let task = task::try_id();
+        let known = task.is_some() && task == self.task;
+        let is_here = known || here() == Some(self.runtime);
+        if is_here {
+            (self.task, self.lost) = (task, None);
+        }
+        is_here
+    }
+
+    /// Which one is lost; to be polled where it is not here, with the client's present one.
+    pub(crate) fn poll_lost(
+        &mut self,
+        cx: &mut Context<'_>,
+        present: impl FnOnce() -> Option<Arc<Home>>,
+    ) -> Poll<Arc<Home>> {
+        if self.lost.is_none() {
+            // If it has been left meanwhile, all that was under way has been told.
+            let present = present().filter(|home| home.runtime.id() == self.runtime);
+            self.lost = present.map(|home| Box::pin(home.lost()) as _);
+        }
+        self.lost.as_mut().map_or(Poll::Pending, |lost| lost.as_mut().poll(cx))
+    }
+}
+
+/// The runtime that the caller is within.
+pub(crate) fn here() -> Option<runtime::Id> {
+    runtime::Handle::try_current().ok().map(|here| here.id())
 }
 
 /// Waits wherever it is polled. Outside of any runtime that takes a thread, which is rarely needed:

@@ -9,20 +9,25 @@
 //! ended) can lock itself out by telling it something.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Poll, ready};
 
 use cxone_core::AttemptId;
 use futures_util::FutureExt;
 use tokio::runtime;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::attempt::Instruction;
+use crate::attempt::{Instruction, Over};
 use crate::driver::{Command, Driver, Ticket};
 use crate::error::Error;
-use crate::home::{self, Home, Keeper};
+use crate::home::{self, Home, Keeper, Watch};
+use crate::line::{Outcome, Work};
 use crate::notice::{BACKLOG, Notice};
+use crate::outgoing::Outgoing;
 use crate::response::Received;
 use crate::settings::{Settings, Transport};
 
@@ -40,6 +45,8 @@ pub(crate) struct Hub {
     driver: Mutex<Driver>,
     link: Mutex<Link>,
     inbox: Mutex<VecDeque<Command>>,
+    /// Is anything in the inbox?
+    left_behind: AtomicBool,
 }
 
 /// What a request must know before it is handed over.
@@ -63,44 +70,75 @@ impl Hub {
             notices: broadcast::Sender::new(BACKLOG),
             link: Mutex::new(Link { home: None, transport, closed: false }),
             inbox: Mutex::default(),
+            left_behind: AtomicBool::new(false),
         }
     }
 
     /// Performs a command, after those that came before it; or leaves it to whoever is at it.
     pub(crate) fn send(self: &Arc<Self>, command: Command) {
-        if let Some(mut driver) = self.driver() {
-            if self.empty_inbox(&mut driver) {
-                self.perform(&mut driver, |driver| driver.step(self, command));
-            } else {
-                self.inbox().push_back(command);
-            }
+        if let Some(mut driver) = self.ready() {
+            self.perform(&mut driver, |driver| driver.step(self, command));
         } else {
-            self.inbox().push_back(command);
+            self.leave_behind(command);
         }
         self.work();
     }
 
+    /// Hands over a request whose caller is within that runtime, if attempts run there. The first
+    /// one may be out at once: it is for the caller to drive.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        outgoing: &Arc<Outgoing>,
+        here: runtime::Id,
+    ) -> Option<Option<Work>> {
+        let mut driver = self.ready()?;
+        if !driver.is_at(here) {
+            return None;
+        }
+        let outgoing = outgoing.clone();
+        let work = self.perform(&mut driver, |driver| driver.submit_now(self, outgoing));
+        drop(driver);
+        self.work();
+        Some(work.flatten())
+    }
+
     /// Reports a head. The word on it is mostly there at once.
     pub(crate) fn head(self: &Arc<Self>, attempt: Ticket<AttemptId>, head: Box<Received>) -> Word {
-        if let Some(mut driver) = self.driver()
-            && self.empty_inbox(&mut driver)
-        {
+        if let Some(mut driver) = self.ready() {
             let word = self.perform(&mut driver, |driver| driver.head(self, attempt, head));
             drop(driver);
             self.work();
             return Word::Now(word.flatten());
         }
         let (reply, word) = oneshot::channel();
-        self.inbox().push_back(Command::Head(attempt, head, reply));
+        self.leave_behind(Command::Head(attempt, head, reply));
         self.work();
         Word::Later(word)
     }
 
-    /// Performs what is in the inbox, unless somebody is at it. After a turn the rest is left to
+    /// Reports an attempt over. If that was the end of its request, and nobody else tells it, this
+    /// is the outcome.
+    pub(crate) fn over(
+        self: &Arc<Self>,
+        attempt: Ticket<AttemptId>,
+        over: Over,
+    ) -> Option<Outcome> {
+        let Some(mut driver) = self.ready() else {
+            self.leave_behind(Command::Over(attempt, over));
+            self.work();
+            return None;
+        };
+        let outcome = self.perform(&mut driver, |driver| driver.over_now(self, attempt, over));
+        drop(driver);
+        self.work();
+        outcome.flatten()
+    }
+
+    /// Performs what is in the inbox, unless somebody is at it. After some turns the rest is left to
     /// the keeper.
     pub(crate) fn work(self: &Arc<Self>) {
         let mut turns = 0;
-        while !self.inbox().is_empty() {
+        while self.has_left_behind() {
             // Elsewhere nobody knows whether the keeper will get a turn.
             if turns >= TURNS
                 && let Some(home) = self.home().filter(|home| home.is_here())
@@ -113,13 +151,45 @@ impl Hub {
         }
     }
 
+    /// The driver, when all that came before is done; unless somebody else has it, or it is too much.
+    fn ready(self: &Arc<Self>) -> Option<MutexGuard<'_, Driver>> {
+        let mut driver = self.driver()?;
+        // What the caller itself has left behind it sees here, and so what it knows of.
+        let is_ready = !self.left_behind.load(Ordering::Acquire) || self.empty_inbox(&mut driver);
+        is_ready.then_some(driver)
+    }
+
     /// Performs what is in the inbox; not all, if it is very much.
     fn empty_inbox(self: &Arc<Self>, driver: &mut Driver) -> bool {
+        // First, so that what comes meanwhile is seen by the next look.
+        self.left_behind.swap(false, Ordering::AcqRel);
         for _ in 0..COMMANDS_A_TURN {
             let Some(command) = self.inbox().pop_front() else { return true };
             self.perform(driver, |driver| driver.step(self, command));
         }
-        self.inbox().is_empty()
+        let is_empty = self.inbox().is_empty();
+        if !is_empty {
+            self.left_behind.swap(true, Ordering::AcqRel);
+        }
+        is_empty
+    }
+
+    fn leave_behind(&self, command: Command) {
+        self.inbox().push_back(command);
+        self.left_behind.swap(true, Ordering::AcqRel);
+    }
+
+    /// Is there anything in the inbox? To be asked by whoever has let go of the driver.
+    ///
+    /// That nothing is missed hangs on each side's changing `left_behind`, here to what it is,
+    /// between its own two steps: one leaves a command behind, changes it, and tries to get the
+    /// driver; the other lets go of the driver, changes it, and looks. Of two changes to one place
+    /// the later one sees the earlier, and all that came before that: either the command is seen
+    /// here, or the driver is free there.
+    fn has_left_behind(&self) -> bool {
+        let unchanged =
+            self.left_behind.compare_exchange(false, false, Ordering::AcqRel, Ordering::Acquire);
+        unchanged.is_err()
     }
 
     /// A panic is not the caller's, who may have met it by chance: it ends as it would in a task
@@ -187,7 +257,7 @@ impl Hub {
         }
         let home = Arc::new(Home::new(here.clone(), link.transport.clone()));
         link.home = Some(home.clone());
-        self.inbox().push_back(Command::Move(home.clone()));
+        self.leave_behind(Command::Move(home.clone()));
         drop(link);
         here.spawn(home::keep(Keeper { hub: Arc::downgrade(self), home: home.clone() }));
         self.work();
@@ -217,11 +287,19 @@ impl Hub {
     /// up: what was under way there is over then.
     pub(crate) async fn hear<T>(self: &Arc<Self>, mut said: oneshot::Receiver<T>) -> Option<T> {
         let Some(home) = self.home() else { return said.await.ok() };
-        if let Some(said) = home.hear(|cx, _| said.poll_unpin(cx)).await {
-            return said.ok();
-        }
-        self.give_up(&home);
-        said.try_recv().ok()
+        let mut watch = Watch::new(home.runtime.id());
+        poll_fn(|cx| {
+            if let Poll::Ready(said) = said.poll_unpin(cx) {
+                return Poll::Ready(said.ok());
+            }
+            if watch.is_here() {
+                return Poll::Pending;
+            }
+            let lost = ready!(watch.poll_lost(cx, || Some(home.clone())));
+            self.give_up(&lost);
+            Poll::Ready(said.try_recv().ok())
+        })
+        .await
     }
 
     pub(crate) fn home(&self) -> Option<Arc<Home>> {

@@ -1,13 +1,12 @@
-//! Between the caller of a request and the driver: the attempt that is out, and at last the result.
+//! Between the caller of a request and the driver: the attempt that is out, and at last the outcome.
 //!
 //! An attempt is driven by its caller, as part of what it awaits, so that no task is made for it and
 //! nobody is woken in between. But a caller may look elsewhere: process another answer, wait for a
 //! lock, forget what it began. So an attempt that is not over after a moment becomes a task of its
-//! own; from then on its caller only waits for the result.
+//! own; from then on its caller only waits for the outcome.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime;
@@ -15,10 +14,12 @@ use tokio::task::AbortHandle;
 
 use crate::error::Error;
 use crate::foreign::foreign;
+use crate::outgoing::Outgoing;
 use crate::response::{Response, StreamResponse};
 
-/// What an attempt is to do until it is over. It reports when it is dropped.
-pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What an attempt is to do until it is over. It brings the outcome of its request, if that is known
+/// then and nobody else tells it. It reports when it is dropped.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
 
 /// The end of a request.
 pub(crate) enum Outcome {
@@ -29,18 +30,15 @@ pub(crate) enum Outcome {
     Lost,
 }
 
-pub(crate) struct Line {
-    /// Is its caller polled within the runtime that attempts run in? Elsewhere it cannot drive one.
-    at_home: AtomicBool,
-    state: Mutex<State>,
-}
+pub(crate) struct Line(Mutex<State>);
 
-#[derive(Default)]
 struct State {
     /// Whom to wake, unless it is looking.
     caller: Option<Waker>,
-    /// It drives an attempt just now, and will see by itself what has changed.
+    /// It is being polled, and will see by itself what has changed.
     looking: bool,
+    /// It is polled within the runtime that attempts run in. Elsewhere it cannot drive one.
+    at_home: bool,
     /// It waits no longer.
     gone: bool,
     /// Of the attempt that is out, one of these three: what its caller drives, that it was told to
@@ -53,50 +51,65 @@ struct State {
 
 /// The caller's side.
 impl Line {
+    /// The caller is looking.
     pub(crate) fn new() -> Line {
-        Line { at_home: AtomicBool::new(false), state: Mutex::default() }
+        Line(Mutex::new(State {
+            caller: None,
+            looking: true,
+            at_home: true,
+            gone: false,
+            work: None,
+            aborted: false,
+            task: None,
+            outcome: None,
+        }))
     }
 
-    /// Drives the attempt that is out, if that can be done here, until there is an outcome.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>, at_home: bool) -> Poll<Outcome> {
-        self.set_at_home(at_home);
-        let mut state = self.state();
+    /// The caller is not polled at home.
+    pub(crate) fn leave_home(&self) {
+        self.state().at_home = false;
+    }
+
+    /// Drives the attempt that is out, if that can be done here, until there is an outcome. The
+    /// first one may have been `started` by the caller itself.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        at_home: bool,
+        started: &mut Option<Work>,
+    ) -> Poll<Outcome> {
         loop {
-            if let Some(outcome) = state.outcome.take() {
-                return Poll::Ready(outcome);
-            }
-            let work = if at_home { state.work.take() } else { None };
-            let Some(mut work) = work else { break };
-            (state.looking, state.aborted) = (true, false);
-            drop(state);
-            let is_out = work.as_mut().poll(cx).is_pending();
-            let work = is_out.then_some(work);
-            state = self.state();
-            state.looking = false;
-            match work {
-                // It is over.
-                None => {}
-                // No other one starts before that.
-                Some(work) if !state.aborted => {
-                    state.work = Some(work);
-                    break;
+            let mut work = match started.take() {
+                Some(work) => work,
+                None => {
+                    let mut state = self.state();
+                    if let Some(outcome) = state.outcome.take() {
+                        return Poll::Ready(outcome);
+                    }
+                    state.at_home = at_home;
+                    let work = if at_home { state.work.take() } else { None };
+                    let Some(work) = work else {
+                        state.wait(cx);
+                        return Poll::Pending;
+                    };
+                    (state.looking, state.aborted) = (true, false);
+                    work
                 }
-                Some(work) => {
-                    drop(state);
-                    drop(work);
-                    state = self.state();
+            };
+            match work.as_mut().poll(cx) {
+                Poll::Ready(Some(outcome)) => return Poll::Ready(outcome),
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    let mut state = self.state();
+                    if !state.aborted {
+                        // No other one starts before this one is over.
+                        state.work = Some(work);
+                        state.wait(cx);
+                        return Poll::Pending;
+                    }
                 }
             }
         }
-        match &mut state.caller {
-            Some(caller) if caller.will_wake(cx.waker()) => {}
-            caller => *caller = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-
-    pub(crate) fn set_at_home(&self, at_home: bool) {
-        self.at_home.store(at_home, Ordering::Relaxed);
     }
 
     /// Nobody waits any longer.
@@ -116,24 +129,25 @@ impl Line {
     }
 
     /// An attempt goes out. Is it a task?
-    pub(crate) fn start(&self, work: Work, runtime: &runtime::Handle) -> bool {
-        let at_home = self.at_home.load(Ordering::Relaxed);
+    pub(crate) fn start(work: Work, outgoing: &Arc<Outgoing>, runtime: &runtime::Handle) -> bool {
+        let mut state = outgoing.line.state();
+        let at_home = state.at_home;
         if at_home {
-            let mut state = self.state();
             state.work = Some(work);
             state.wake();
         } else {
-            self.spawn(work, runtime);
+            drop(state);
+            Line::spawn(work, outgoing, runtime);
         }
         !at_home
     }
 
     /// The attempt becomes a task, unless its caller is just driving it. Has it become one?
-    pub(crate) fn hand_over(&self, runtime: &runtime::Handle) -> bool {
-        let work = self.state().work.take();
+    pub(crate) fn hand_over(outgoing: &Arc<Outgoing>, runtime: &runtime::Handle) -> bool {
+        let work = outgoing.line.state().work.take();
         let is_there = work.is_some();
         if let Some(work) = work {
-            self.spawn(work, runtime);
+            Line::spawn(work, outgoing, runtime);
         }
         is_there
     }
@@ -167,13 +181,29 @@ impl Line {
     }
 
     /// A runtime that has ended drops it on the spot, and it reports that.
-    fn spawn(&self, work: Work, runtime: &runtime::Handle) {
-        let task = runtime.spawn(work).abort_handle();
-        self.state().task = Some(task);
+    fn spawn(work: Work, outgoing: &Arc<Outgoing>, runtime: &runtime::Handle) {
+        let line = outgoing.clone();
+        let task = runtime.spawn(async move {
+            if let Some(outcome) = work.await {
+                line.line.tell(outcome);
+            }
+        });
+        outgoing.line.state().task = Some(task.abort_handle());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The caller looks no longer, and wants to be woken.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        self.looking = false;
+        match &mut self.caller {
+            Some(caller) if caller.will_wake(cx.waker()) => {}
+            caller => *caller = Some(cx.waker().clone()),
+        }
     }
 }
 

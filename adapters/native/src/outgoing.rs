@@ -1,7 +1,9 @@
 //! A request, as its builder makes it and its attempts send it.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +12,12 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-use crate::driver::RequestTicket;
+use crate::driver::{Command, RequestTicket};
 use crate::error::{About, Error, shown};
+use crate::home::{self, Watch};
+use crate::hub::Hub;
 use crate::ids::fresh_uuid;
-use crate::line::Line;
+use crate::line::{Line, Outcome};
 use crate::settings::Settings;
 
 /// Makes a request replayable: the server takes the second sending for the first.
@@ -67,6 +71,7 @@ impl Name {
 /// A request. It has one place from its making to its end, since moving it about would cost more than
 /// all the rest.
 pub(crate) struct Outgoing {
+    pub(crate) hub: Arc<Hub>,
     pub(crate) name: Arc<Name>,
     /// What the caller set; the client's own fields are added at each sending.
     pub(crate) headers: HeaderMap,
@@ -91,8 +96,9 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(method: Method, url: Url, own_origin: bool) -> Outgoing {
+    pub(crate) fn new(hub: Arc<Hub>, method: Method, url: Url, own_origin: bool) -> Outgoing {
         Outgoing {
+            hub,
             name: Arc::new(Name { method, url, correlation_id: None }),
             headers: HeaderMap::new(),
             body: Payload::Empty,
@@ -107,7 +113,7 @@ impl Outgoing {
             deadline: None,
             span: tracing::Span::none(),
             attempts: AtomicU32::new(0),
-            ticket: RequestTicket::new(),
+            ticket: RequestTicket::default(),
             line: Line::new(),
         }
     }
@@ -118,7 +124,8 @@ impl Outgoing {
     }
 
     /// What follows from all that was set.
-    pub(crate) fn finish(&mut self, settings: &Settings, stream: bool) -> Result<(), Error> {
+    pub(crate) fn finish(&mut self, stream: bool) -> Result<(), Error> {
+        let settings = self.hub.settings.clone();
         let by_default = settings.auth.is_some() && !self.headers.contains_key(AUTHORIZATION);
         self.auth = self.wants_auth.unwrap_or(by_default);
         if self.auth && settings.auth.is_none() {
@@ -145,7 +152,7 @@ impl Outgoing {
             let Name { method, url, .. } = &*self.name;
             self.scopes = settings.scope_by.scopes(method, url, &settings.base, self.own_origin);
         }
-        self.name_mut().correlation_id = self.correlation_id(settings);
+        self.name_mut().correlation_id = self.correlation_id(&settings);
         self.span = tracing::info_span!(
             target: "cxone_client",
             "request",
@@ -174,6 +181,45 @@ impl Outgoing {
         HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
     }
 
+    /// Hands it to the driver and waits for its end; cancels it if nobody waits any more.
+    pub(crate) async fn run(self: &Arc<Self>) -> Outcome {
+        let hub = &self.hub;
+        let Some(here) = home::here() else {
+            let error = Error::request("it must be sent from within a tokio runtime");
+            return Outcome::Failed(error.about(self.about()));
+        };
+        let mut request = CancelOnDrop { outgoing: self, over: false };
+        let (mut work, mut watch) = match hub.submit(self, here) {
+            Some(work) => (work, Watch::from_here(here)),
+            // Few callers come by here: it is kept out of the rest.
+            None => match Box::pin(hub.enter()).await {
+                Ok(home) => {
+                    if !home.is_here() {
+                        self.line.leave_home();
+                    }
+                    hub.send(Command::Submit(self.clone()));
+                    (None, Watch::new(home.runtime.id()))
+                }
+                Err(error) => return Outcome::Failed(error.about(self.about())),
+            },
+        };
+        let outcome = poll_fn(|cx| {
+            let is_here = watch.is_here();
+            if let Poll::Ready(outcome) = self.line.poll(cx, is_here, &mut work) {
+                return Poll::Ready(outcome);
+            }
+            if is_here {
+                return Poll::Pending;
+            }
+            let lost = ready!(watch.poll_lost(cx, || hub.home()));
+            hub.give_up(&lost);
+            Poll::Ready(Outcome::Lost)
+        })
+        .await;
+        request.over = true;
+        outcome
+    }
+
     /// Which request an error is about.
     pub(crate) fn about(&self) -> About {
         self.name.about(self.attempts())
@@ -182,6 +228,22 @@ impl Outgoing {
     /// How often it was sent.
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts.load(Ordering::Relaxed)
+    }
+}
+
+/// Cancels a request whose future is dropped, wherever the request is by then.
+struct CancelOnDrop<'a> {
+    outgoing: &'a Arc<Outgoing>,
+    /// It has ended by itself.
+    over: bool,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.outgoing.line.leave();
+            self.outgoing.hub.send(Command::Cancel(self.outgoing.clone()));
+        }
     }
 }
 

@@ -28,17 +28,14 @@ impl Caller {
         Caller { outgoing, told: false }
     }
 
-    pub(crate) fn tell(mut self, outcome: Outcome) {
-        self.tell_now(outcome);
-    }
-
-    pub(crate) fn fail(self, error: Error) {
-        self.tell(Outcome::Failed(error));
-    }
-
-    fn tell_now(&mut self, outcome: Outcome) {
+    pub(crate) fn tell(&mut self, outcome: Outcome) {
         self.told = true;
         self.outgoing.line.tell(outcome);
+    }
+
+    /// It has been told otherwise, or wants to hear nothing.
+    pub(crate) fn needs_no_word(&mut self) {
+        self.told = true;
     }
 }
 
@@ -53,7 +50,7 @@ impl Deref for Caller {
 impl Drop for Caller {
     fn drop(&mut self) {
         if !self.told {
-            self.tell_now(Outcome::Lost);
+            self.tell(Outcome::Lost);
         }
     }
 }
@@ -133,22 +130,28 @@ impl Pending {
         self.cause = cause;
     }
 
-    /// Gives the caller its answer; an unread one by way of the attempt that holds its body.
-    pub(crate) fn succeed(mut self) -> Option<Instruction> {
+    /// Its answer, if it has been read.
+    pub(crate) fn answer(&mut self) -> Outcome {
         match self.received.take() {
-            Some(received) if self.caller.stream => {
-                Some(Instruction::Deliver(self.caller, received))
-            }
-            Some(head) => {
-                self.caller.tell(Outcome::Whole(Response { head }));
-                None
-            }
+            Some(head) => Outcome::Whole(Response { head }),
             // The engine ends nothing well that had no answer.
-            None => None,
+            None => Outcome::Lost,
         }
     }
 
-    pub(crate) fn fail(&mut self, error: &RequestError, trouble: Option<&Trouble>, clock: &Clock) {
+    /// Its answer, if it is delivered unread: by way of the attempt, which holds the body.
+    pub(crate) fn delivery(mut self) -> Option<Instruction> {
+        let received = self.received.take()?;
+        Some(Instruction::Deliver(self.caller, received))
+    }
+
+    /// Why it has none.
+    pub(crate) fn failure(
+        &mut self,
+        error: &RequestError,
+        trouble: Option<&Trouble>,
+        clock: &Clock,
+    ) -> Outcome {
         let attempts = self.caller.attempts();
         let (kind, retry_at) = match *error {
             RequestError::RateLimited { retry_at, .. } => {
@@ -179,6 +182,6 @@ impl Pending {
             .answer(answer)
             .until(retry_at)
             .caused_by(cause);
-        self.caller.tell_now(Outcome::Failed(error));
+        Outcome::Failed(error)
     }
 }

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
 use crate::address::resolve;
-use crate::client::Client;
 use crate::error::{About, Cause, Error, ErrorKind, shown};
+use crate::hub::Hub;
 use crate::line::Outcome;
 use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing, Payload, overlay};
 use crate::response::{Response, StreamResponse};
@@ -23,20 +23,21 @@ use crate::response::{Response, StreamResponse};
 /// What cannot be sent (a bad header, a body that does not serialise) is told by `send`.
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
-    client: Client,
     /// Nobody else has it before it is sent.
     outgoing: Result<Arc<Outgoing>, Error>,
     cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl RequestBuilder {
-    pub(crate) fn new(client: Client, method: Method, path: &str) -> RequestBuilder {
-        let resolved = resolve(&client.settings().base, path);
+    pub(crate) fn new(hub: &Arc<Hub>, method: Method, path: &str) -> RequestBuilder {
+        let resolved = resolve(&hub.settings.base, path);
         let outgoing = match resolved {
-            Ok((url, own_origin)) => Ok(Arc::new(Outgoing::new(method, url, own_origin))),
+            Ok((url, own_origin)) => {
+                Ok(Arc::new(Outgoing::new(hub.clone(), method, url, own_origin)))
+            }
             Err(error) => Err(error.about(About { method, ..About::default() })),
         };
-        RequestBuilder { client, outgoing, cancel: None }
+        RequestBuilder { outgoing, cancel: None }
     }
 
     /// Its class. Default [`Priority::Normal`].
@@ -221,9 +222,8 @@ impl RequestBuilder {
         stream: bool,
         result: fn(Outcome) -> Option<Result<T, Error>>,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let this =
-            self.try_with_client(|outgoing, client| outgoing.finish(client.settings(), stream));
-        let RequestBuilder { client, outgoing, cancel } = this;
+        let this = self.try_with(|outgoing| outgoing.finish(stream));
+        let RequestBuilder { outgoing, cancel } = this;
         // Were its waiting charged to its task's budget, a task that holds thousands of these would
         // poll all of them again for every few that end.
         tokio::task::unconstrained(async move {
@@ -236,7 +236,7 @@ impl RequestBuilder {
             };
             tokio::select! {
                 biased;
-                outcome = client.submit(&outgoing) => {
+                outcome = outgoing.run() => {
                     result(outcome).unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
                 }
                 () = cancelled => {
@@ -254,18 +254,11 @@ impl RequestBuilder {
         })
     }
 
-    fn try_with(self, change: impl FnOnce(&mut Outgoing) -> Result<(), Error>) -> Self {
-        self.try_with_client(|outgoing, _| change(outgoing))
-    }
-
     /// The first thing that goes wrong is kept for `send`.
-    fn try_with_client(
-        mut self,
-        change: impl FnOnce(&mut Outgoing, &Client) -> Result<(), Error>,
-    ) -> Self {
+    fn try_with(mut self, change: impl FnOnce(&mut Outgoing) -> Result<(), Error>) -> Self {
         if let Ok(outgoing) = &mut self.outgoing {
             let outgoing = Arc::get_mut(outgoing).expect("it has not been sent");
-            if let Err(error) = change(outgoing, &self.client) {
+            if let Err(error) = change(outgoing) {
                 self.outgoing = Err(error.about(outgoing.about()));
             }
         }
