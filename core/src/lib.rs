@@ -142,6 +142,6 @@ pub use event::{
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
-pub use signals::{SIGNAL_HEADERS, Signals};
+pub use signals::{SIGNAL_HEADERS, Signals, is_signal_header};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

@@ -23,22 +23,26 @@ pub(crate) fn resolve(base: &Url, path: &str) -> Result<(Url, bool), Error> {
 fn quickly(base: &Url, path: &str) -> Option<Result<Url, Error>> {
     let below_root = path.strip_prefix(&base[..Position::BeforePath]);
     let path = below_root.unwrap_or(path);
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"/?-_.~!$&()*+,;=:@%".contains(&byte);
     if !path.starts_with('/') || !path.bytes().all(is_plain) {
         return None;
     }
-    let (path, query) = match path.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path, None),
-    };
+    let end = path.bytes().position(|byte| byte == b'?').unwrap_or(path.len());
+    let (path, query) = path.split_at(end);
     let mut url = base.clone();
     match base.path().trim_end_matches('/') {
         prefix if prefix.is_empty() || below_root.is_some() => url.set_path(path),
         prefix => url.set_path(&[prefix, path].concat()),
     }
-    url.set_query(query);
+    if !query.is_empty() {
+        url.set_query(Some(&query[1..]));
+    }
     Some(if below_root.is_some() { Ok(url) } else { is_below(base, url) })
+}
+
+/// Stands for itself in a path and in a query, or opens that.
+fn is_plain(byte: u8) -> bool {
+    let marks = matches!(byte, b'!' | b'$'..=b'&' | b'('..=b'/' | b':' | b';' | b'=' | b'?' | b'@' | b'_' | b'~');
+    marks || byte.is_ascii_alphanumeric()
 }
 
 fn carefully(base: &Url, path: &str) -> Result<Url, Error> {

@@ -27,6 +27,12 @@ use crate::response::{Received, StreamResponse};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// So many fields does the client add by itself, the token not counted.
+const OWN_FIELDS: usize = 4;
+
+/// And with the token and the `Host` that follows. More would take more than allocators keep at hand.
+const USUAL_FIELDS: usize = 6;
+
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
 const FIRST_ROOM: usize = 64 * 1024;
 
@@ -127,10 +133,10 @@ impl Attempt {
     async fn exchange(self, guard: &mut Guard) -> Option<End> {
         let Guard { attempt, outgoing, body, .. } = guard;
         let (hub, settings) = (&outgoing.hub, &*outgoing.hub.settings);
-        let Some(request) = self.request(outgoing) else {
+        let Some(sending) = self.send(outgoing) else {
             return Some(End::Failed(Failure::Unsendable, None));
         };
-        let mut response = match self.http.execute(request).await {
+        let mut response = match sending.await {
             Ok(response) => response,
             Err(error) => {
                 let failure = classify(&error);
@@ -158,6 +164,14 @@ impl Attempt {
         })
     }
 
+    /// By itself, since a request that lay beside what waits for its answer would make that large.
+    fn send(
+        self,
+        outgoing: &Outgoing,
+    ) -> Option<impl Future<Output = reqwest::Result<reqwest::Response>> + use<>> {
+        Some(self.http.execute(self.request(outgoing)?))
+    }
+
     /// The request on the wire; `None` if its body was read before.
     fn request(&self, outgoing: &Outgoing) -> Option<reqwest::Request> {
         let settings = &*outgoing.hub.settings;
@@ -165,6 +179,7 @@ impl Attempt {
         let url = self.elsewhere.as_deref().unwrap_or(url);
         let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
+        headers.reserve(USUAL_FIELDS);
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());
@@ -179,8 +194,9 @@ impl Attempt {
         }
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
-        }
-        if let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION) {
+        } else if headers.len() > OWN_FIELDS
+            && let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION)
+        {
             fields.iter_mut().for_each(|value| value.set_sensitive(true));
         }
         let body = outgoing.body.body()?;

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use cxone_core::{
     AttemptId, Engine, Failure, Generation, Input, Job, Now, Output, RequestError, RequestId,
-    SubmitError, TokenFailure,
+    SubmitError, TokenFailure, is_signal_header,
 };
+use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -242,14 +243,19 @@ impl Driver {
         let now = self.clock.at(head.at);
         let ms_headers = &hub.settings.engine.reading.ms_headers;
         let matters = |name: &str| {
-            cxone_core::SIGNAL_HEADERS.contains(&name)
+            is_signal_header(name)
                 || ms_headers.iter().any(|other| other.eq_ignore_ascii_case(name))
         };
-        with_fields(&head.headers, matters, |headers| {
+        let mut act = |headers: &[(&str, &str)]| {
             let (status, redirect) = (head.status.as_u16(), head.follow.is_some());
             let head = cxone_core::Head { status, headers, redirect };
             self.engine.handle_input(Input::Head { attempt, head }, now);
-        });
+        };
+        // Most answers say nothing; a `Date` alone is nothing either.
+        match head.headers.keys().any(|name| *name != DATE && matters(name.as_str())) {
+            true => with_fields(&head.headers, matters, act),
+            false => act(&[]),
+        }
         if let Some(pending) = self.current(attempt) {
             pending.answered(head);
         }

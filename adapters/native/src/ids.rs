@@ -37,14 +37,27 @@ impl Hasher for IdHasher {
 }
 
 /// A UUID of version 4 that nobody can foresee, made from random keys and a counter: asking the
-/// system for random bytes would be a system call for each request.
+/// system for random bytes would be a system call for each request. Its lower half is a keyed hash
+/// (SipHash), the upper one keeps apart what others make.
 pub(crate) fn fresh_uuid() -> Uuid {
-    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static KEYS: LazyLock<(RandomState, u64)> = LazyLock::new(|| {
+        let key = RandomState::new();
+        let start = RandomState::new().hash_one(0);
+        (key, start)
+    });
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
-    let random = u128::from(high) << 64 | u128::from(low);
+    let (key, start) = &*KEYS;
+    let high = mix(start.wrapping_add(count.wrapping_mul(SPREAD)));
+    let random = u128::from(high) << 64 | u128::from(key.hash_one(count));
     uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+fn mix(mut n: u64) -> u64 {
+    n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ n >> 31
 }
 
 #[cfg(test)]

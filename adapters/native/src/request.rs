@@ -224,27 +224,23 @@ impl RequestBuilder {
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let this = self.try_with(|outgoing| outgoing.finish(stream));
         let RequestBuilder { outgoing, cancel } = this;
-        // Were its waiting charged to its task's budget, a task that holds thousands of these would
-        // poll all of them again for every few that end.
-        tokio::task::unconstrained(async move {
+        async move {
             let outgoing = outgoing?;
-            let cancelled = async {
-                match cancel {
-                    Some(cancel) => cancel.await,
-                    None => std::future::pending().await,
-                }
+            let outcome = match cancel {
+                None => outgoing.run().await,
+                Some(cancelled) => tokio::select! {
+                    biased;
+                    outcome = outgoing.run() => outcome,
+                    () = cancelled => {
+                        let message = "Request Cancelled: the caller's signal fired";
+                        Outcome::Failed(
+                            Error::new(ErrorKind::Cancelled, message).about(outgoing.about()),
+                        )
+                    }
+                },
             };
-            tokio::select! {
-                biased;
-                outcome = outgoing.run() => {
-                    result(outcome).unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
-                }
-                () = cancelled => {
-                    let message = "Request Cancelled: the caller's signal fired";
-                    Err(Error::new(ErrorKind::Cancelled, message).about(outgoing.about()))
-                }
-            }
-        })
+            result(outcome).unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
+        }
     }
 
     fn with(self, change: impl FnOnce(&mut Outgoing)) -> Self {
