@@ -23,7 +23,7 @@ use crate::hub::Word;
 use crate::line::{Outcome, Work};
 use crate::outgoing::{CORRELATION_ID, Name, Outgoing, overlay};
 use crate::pending::Caller;
-use crate::response::{Received, StreamResponse};
+use crate::response::Received;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -55,6 +55,8 @@ impl Over {
 pub(crate) enum End {
     Done,
     Failed(Failure, Option<Cause>),
+    /// Its caller has the answer, body unread, and it was over with that.
+    Delivered,
     /// Its task was dropped in the middle.
     Dropped,
 }
@@ -67,61 +69,39 @@ pub(crate) enum Instruction {
     Deliver(Caller, Box<Received>),
 }
 
-/// Reports the attempt over when it is dropped, however that came about: done, aborted, or with its
-/// runtime.
-pub(crate) struct Guard {
-    attempt: Ticket<AttemptId>,
-    outgoing: Arc<Outgoing>,
-    body: Body,
-    end: Option<End>,
-}
-
-impl Guard {
-    pub(crate) fn new(attempt: Ticket<AttemptId>, outgoing: Arc<Outgoing>) -> Guard {
-        Guard { attempt, outgoing, body: Body::default(), end: Some(End::Dropped) }
-    }
-
-    /// It is over.
-    fn report(&mut self, end: End) -> Option<Outcome> {
-        self.end = None;
-        let body = mem::take(&mut self.body).into_bytes();
-        self.outgoing.hub.over(self.attempt, Over { end, body, at: Instant::now() })
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(end) = self.end.take() else { return };
-        let body = mem::take(&mut self.body).into_bytes();
-        let over = Over { end, body, at: Instant::now() };
-        self.outgoing.hub.send(Command::Over(self.attempt, over));
-    }
-}
-
-/// Everything that an attempt needs.
+/// An attempt, and everything that it needs. It is reported over when this is dropped, however that
+/// came about: done, aborted, or with its runtime.
 pub(crate) struct Attempt {
-    pub(crate) http: reqwest::Client,
+    ticket: Ticket<AttemptId>,
+    outgoing: Arc<Outgoing>,
+    http: reqwest::Client,
     /// Where a redirect leads.
-    pub(crate) elsewhere: Option<Box<Url>>,
-    pub(crate) token: Option<HeaderValue>,
+    elsewhere: Option<Box<Url>>,
+    token: Option<HeaderValue>,
+    body: Body,
+    reported: bool,
 }
 
 impl Attempt {
+    pub(crate) fn new(
+        ticket: Ticket<AttemptId>,
+        outgoing: Arc<Outgoing>,
+        http: reqwest::Client,
+        elsewhere: Option<Box<Url>>,
+        token: Option<HeaderValue>,
+    ) -> Attempt {
+        let (body, reported) = (Body::default(), false);
+        Attempt { ticket, outgoing, http, elsewhere, token, body, reported }
+    }
+
     /// Sends, waits for the driver's word at the head, does with the body as it says.
-    pub(crate) fn work(self, guard: Guard) -> Work {
-        let span = guard.outgoing.span.clone();
+    pub(crate) fn work(mut self) -> Work {
+        let span = self.outgoing.span.clone();
         let work = async move {
-            let mut guard = guard;
             // The response is gone when `exchange` returns, and is reported over after that. A panic
             // in it (in a body that the caller gave) is like a lost connection.
-            let end = AssertUnwindSafe(self.exchange(&mut guard)).catch_unwind().await;
-            match end.unwrap_or(Some(End::Failed(Failure::Aborted, None))) {
-                Some(end) => guard.report(end),
-                None => {
-                    guard.end = None;
-                    None
-                }
-            }
+            let end = AssertUnwindSafe(self.exchange()).catch_unwind().await;
+            self.report(end.unwrap_or(End::Failed(Failure::Aborted, None)))
         };
         match span.is_disabled() {
             true => Box::pin(work),
@@ -129,53 +109,64 @@ impl Attempt {
         }
     }
 
-    /// How it ended; `None` if the engine counts it as over already.
-    async fn exchange(self, guard: &mut Guard) -> Option<End> {
-        let Guard { attempt, outgoing, body, .. } = guard;
-        let (hub, settings) = (&outgoing.hub, &*outgoing.hub.settings);
-        let Some(sending) = self.send(outgoing) else {
-            return Some(End::Failed(Failure::Unsendable, None));
-        };
+    /// It is over. What its request has come to, if that is known by that.
+    fn report(&mut self, end: End) -> Option<Outcome> {
+        self.reported = true;
+        let over = self.over(end)?;
+        self.outgoing.hub.over(self.ticket, over)
+    }
+
+    /// What there is to report; nothing if the engine counts it as over already.
+    fn over(&mut self, end: End) -> Option<Over> {
+        if let End::Delivered = end {
+            return None;
+        }
+        let body = mem::take(&mut self.body).into_bytes();
+        Some(Over { end, body, at: Instant::now() })
+    }
+
+    async fn exchange(&mut self) -> End {
+        let Some(sending) = self.send() else { return End::Failed(Failure::Unsendable, None) };
         let mut response = match sending.await {
             Ok(response) => response,
             Err(error) => {
                 let failure = classify(&error);
-                return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
+                return End::Failed(failure, Some(Arc::new(error.without_url())));
             }
         };
-        let received = receive(&mut response, outgoing, attempt.number());
-        let word = match hub.head(*attempt, received) {
+        let outgoing = &*self.outgoing;
+        let received = receive(&mut response, outgoing, self.ticket.number());
+        let word = match outgoing.hub.head(self.ticket, received) {
             Word::Now(word) => word,
             Word::Later(word) => word.await.ok(),
         };
-        Some(match word {
-            Some(Instruction::Read) => read(&mut response, body, settings.max_body).await,
+        match word {
+            Some(Instruction::Read) => {
+                read(&mut response, &mut self.body, outgoing.hub.settings.max_body).await
+            }
             Some(Instruction::Drain) => {
-                drain(&mut response, body).await;
+                drain(&mut response, &mut self.body).await;
                 End::Done
             }
             Some(Instruction::Deliver(mut caller, head)) => {
-                let body = Box::pin(response.bytes_stream());
-                caller.tell(Outcome::Stream(StreamResponse { head, body }));
-                return None;
+                caller.tell(Outcome::Stream(head, Box::pin(response.bytes_stream())));
+                End::Delivered
             }
             // Nobody wants it any more.
             None => End::Failed(Failure::Aborted, None),
-        })
+        }
     }
 
     /// By itself, since a request that lay beside what waits for its answer would make that large.
-    fn send(
-        self,
-        outgoing: &Outgoing,
-    ) -> Option<impl Future<Output = reqwest::Result<reqwest::Response>> + use<>> {
-        Some(self.http.execute(self.request(outgoing)?))
+    fn send(&self) -> Option<impl Future<Output = reqwest::Result<reqwest::Response>> + use<>> {
+        Some(self.http.execute(self.request()?))
     }
 
     /// The request on the wire; `None` if its body was read before.
-    fn request(&self, outgoing: &Outgoing) -> Option<reqwest::Request> {
+    fn request(&self) -> Option<reqwest::Request> {
+        let outgoing = &*self.outgoing;
         let settings = &*outgoing.hub.settings;
-        let Name { method, url, correlation_id } = &*outgoing.name;
+        let Name { method, url, correlation_id } = &outgoing.name;
         let url = self.elsewhere.as_deref().unwrap_or(url);
         let mut request = reqwest::Request::new(method.clone(), url.clone());
         let headers = request.headers_mut();
@@ -210,6 +201,16 @@ impl Attempt {
     }
 }
 
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.reported
+            && let Some(over) = self.over(End::Dropped)
+        {
+            self.outgoing.hub.send(Command::Over(self.ticket, over));
+        }
+    }
+}
+
 /// What there is of an answer before its body is read.
 fn receive(response: &mut reqwest::Response, outgoing: &Outgoing, attempts: u32) -> Box<Received> {
     let at = Instant::now();
@@ -225,7 +226,6 @@ fn receive(response: &mut reqwest::Response, outgoing: &Outgoing, attempts: u32)
         headers: mem::take(response.headers_mut()),
         url,
         follow: follow.map(Box::new),
-        of: name.clone(),
         attempts,
         at,
         body: Bytes::new(),

@@ -16,7 +16,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::attempt::{self, Attempt, End, Guard, Instruction};
+use crate::attempt::{self, Attempt, End, Instruction};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::foreign::foreign;
@@ -360,7 +360,7 @@ impl Driver {
                 }
                 input = Input::Failed { attempt, failure };
             }
-            End::Dropped => {
+            End::Delivered | End::Dropped => {
                 // Nobody but its runtime drops a task unasked: that one has ended.
                 lost = out.is_some_and(|(out, _)| out.is_task && !out.aborted);
                 input = Input::Failed { attempt, failure: Failure::Aborted };
@@ -523,12 +523,10 @@ impl Driver {
             let over = attempt::Over::aborted();
             return hub.send(Command::Over(ticket, over));
         };
-        let work = Attempt {
-            http: home.transport.api.clone(),
-            elsewhere: pending.elsewhere.clone(),
-            token: token.and_then(|generation| self.tokens.find(generation)),
-        };
-        let work = work.work(Guard::new(ticket, pending.caller.clone()));
+        let token = token.and_then(|generation| self.tokens.find(generation));
+        let (outgoing, http) = (pending.caller.clone(), home.transport.api.clone());
+        let elsewhere = pending.elsewhere.clone();
+        let work = Attempt::new(ticket, outgoing, http, elsewhere, token).work();
         let is_task = if self.asked.submitted == Some(attempt.request) {
             self.asked.work = Some(work);
             false
@@ -548,9 +546,9 @@ impl Driver {
     /// Attempts that have been out for a while become tasks.
     fn hand_over(&mut self) {
         let Some(home) = self.home.clone() else { return };
-        let [new, old] = &mut self.young;
-        mem::swap(new, old);
-        for attempt in mem::take(new) {
+        self.young.swap(0, 1);
+        let mut old = mem::take(&mut self.young[0]);
+        for attempt in old.drain(..) {
             if let Some(pending) = self.current(attempt)
                 && let Some(out) = &mut pending.out
                 && !out.is_task
@@ -558,11 +556,12 @@ impl Driver {
                 out.is_task = Line::hand_over(&pending.caller, &home.runtime);
                 if !out.is_task && !out.aborted {
                     // Its caller is driving it just now.
-                    self.young[0].push(attempt);
+                    self.young[1].push(attempt);
                 }
             }
         }
-        if self.young.iter().any(|young| !young.is_empty()) {
+        self.young[0] = old;
+        if !self.young[1].is_empty() {
             home.set_moment();
         }
     }

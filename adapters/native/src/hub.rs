@@ -25,6 +25,7 @@ use crate::attempt::{Instruction, Over};
 use crate::driver::{Command, Driver, Ticket};
 use crate::error::Error;
 use crate::home::{self, Home, Keeper, Watch};
+use crate::ids::CorrelationIds;
 use crate::line::{Outcome, Work};
 use crate::notice::{BACKLOG, Notice};
 use crate::outgoing::Outgoing;
@@ -41,6 +42,7 @@ const TURNS: u32 = 4;
 pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) correlation_ids: CorrelationIds,
     // These three are locked in this order, and only the first while anything foreign runs.
     driver: Mutex<Driver>,
     link: Mutex<Link>,
@@ -68,6 +70,7 @@ impl Hub {
             driver: Mutex::new(Driver::new(&settings)),
             settings: Arc::new(settings),
             notices: broadcast::Sender::new(BACKLOG),
+            correlation_ids: CorrelationIds::default(),
             link: Mutex::new(Link { home: None, transport, closed: false }),
             inbox: Mutex::default(),
             left_behind: AtomicBool::new(false),

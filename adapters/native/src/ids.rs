@@ -1,10 +1,13 @@
 //! Names for requests: cheap to look up and cheap to make.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+use bytes::Bytes;
+use http::HeaderValue;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// A map by the engine's ids. They are counted up by the engine and not chosen by anybody, so a
 /// hash that nobody can foresee would be wasted on them.
@@ -53,6 +56,31 @@ pub(crate) fn fresh_uuid() -> Uuid {
     uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
 }
 
+/// A `X-Correlation-ID` for each request. They are cut from one piece of memory, several from each,
+/// which spares each its own.
+#[derive(Default)]
+pub(crate) struct CorrelationIds(Mutex<Bytes>);
+
+impl CorrelationIds {
+    /// A fresh UUID, as a header field has it.
+    pub(crate) fn next(&self) -> Option<HeaderValue> {
+        let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rest.is_empty() {
+            let mut several = vec![0; SEVERAL * Hyphenated::LENGTH];
+            for id in several.chunks_exact_mut(Hyphenated::LENGTH) {
+                fresh_uuid().hyphenated().encode_lower(id);
+            }
+            *rest = several.into();
+        }
+        let id = rest.split_to(Hyphenated::LENGTH);
+        drop(rest);
+        HeaderValue::from_maybe_shared(id).ok()
+    }
+}
+
+/// Few enough that an answer which is kept holds on to little.
+const SEVERAL: usize = 16;
+
 /// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 fn mix(mut n: u64) -> u64 {
     n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -65,6 +93,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn correlation_ids_are_uuids_and_all_different() {
+        let ids = CorrelationIds::default();
+        let ids: BTreeSet<Uuid> = (0..1000)
+            .map(|_| ids.next().unwrap().to_str().unwrap().parse().expect("a UUID"))
+            .collect();
+        assert_eq!(ids.len(), 1000);
+    }
 
     #[test]
     fn fresh_uuids_are_of_version_4_and_all_different() {

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use crate::error::Error;
 use crate::foreign::foreign;
 use crate::outgoing::Outgoing;
-use crate::response::{Response, StreamResponse};
+use crate::response::{BodyStream, Received};
 
 /// What an attempt is to do until it is over. It brings the outcome of its request, if that is known
 /// then and nobody else tells it. It reports when it is dropped.
@@ -23,8 +23,8 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
 
 /// The end of a request.
 pub(crate) enum Outcome {
-    Whole(Response),
-    Stream(StreamResponse),
+    Whole(Box<Received>),
+    Stream(Box<Received>, BodyStream),
     Failed(Error),
     /// Its runtime has ended, or the driver has started anew.
     Lost,

@@ -16,7 +16,6 @@ use crate::driver::{Command, RequestTicket};
 use crate::error::{About, Error, shown};
 use crate::home::{self, Watch};
 use crate::hub::Hub;
-use crate::ids::fresh_uuid;
 use crate::line::{Line, Outcome};
 use crate::settings::Settings;
 
@@ -46,6 +45,7 @@ impl Payload {
 }
 
 /// What a request has in common with its answer, which may be kept for longer than the request is.
+#[derive(Clone)]
 pub(crate) struct Name {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -72,7 +72,7 @@ impl Name {
 /// all the rest.
 pub(crate) struct Outgoing {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) name: Arc<Name>,
+    pub(crate) name: Name,
     /// What the caller set; the client's own fields are added at each sending.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload,
@@ -99,7 +99,7 @@ impl Outgoing {
     pub(crate) fn new(hub: Arc<Hub>, method: Method, url: Url, own_origin: bool) -> Outgoing {
         Outgoing {
             hub,
-            name: Arc::new(Name { method, url, correlation_id: None }),
+            name: Name { method, url, correlation_id: None },
             headers: HeaderMap::new(),
             body: Payload::Empty,
             wants_auth: None,
@@ -116,11 +116,6 @@ impl Outgoing {
             ticket: RequestTicket::default(),
             line: Line::new(),
         }
-    }
-
-    /// Its name, before it has an answer.
-    pub(crate) fn name_mut(&mut self) -> &mut Name {
-        Arc::get_mut(&mut self.name).expect("only an answer shares it")
     }
 
     /// What follows from all that was set.
@@ -149,10 +144,10 @@ impl Outgoing {
             _ => Replay::IfUnprocessed,
         };
         if self.scopes.is_empty() {
-            let Name { method, url, .. } = &*self.name;
+            let Name { method, url, .. } = &self.name;
             self.scopes = settings.scope_by.scopes(method, url, &settings.base, self.own_origin);
         }
-        self.name_mut().correlation_id = self.correlation_id(&settings);
+        self.name.correlation_id = self.correlation_id(&settings);
         self.span = tracing::info_span!(
             target: "cxone_client",
             "request",
@@ -169,16 +164,14 @@ impl Outgoing {
         if let Some(given) = self.headers.get(CORRELATION_ID) {
             return Some(given.clone());
         }
-        if let Some(given) = self.name_mut().correlation_id.take() {
+        if let Some(given) = self.name.correlation_id.take() {
             return Some(given);
         }
         let by_default = settings.default_headers.get(CORRELATION_ID);
         if let Some(by_default) = by_default.filter(|_| self.own_origin) {
             return Some(by_default.clone());
         }
-        let id = settings.correlation_id.then(fresh_uuid)?;
-        let mut text = uuid::Uuid::encode_buffer();
-        HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
+        if settings.correlation_id { self.hub.correlation_ids.next() } else { None }
     }
 
     /// Hands it to the driver and waits for its end; cancels it if nobody waits any more.
@@ -218,6 +211,11 @@ impl Outgoing {
         .await;
         request.over = true;
         outcome
+    }
+
+    /// What is kept of it with its answer. It is mostly nobody else's any more.
+    pub(crate) fn into_name(self: Arc<Self>) -> Name {
+        Arc::try_unwrap(self).map_or_else(|shared| shared.name.clone(), |own| own.name)
     }
 
     /// Which request an error is about.

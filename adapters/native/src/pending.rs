@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::line::Outcome;
 use crate::outgoing::Outgoing;
-use crate::response::{Received, Response};
+use crate::response::Received;
 use crate::token::Trouble;
 
 /// A request whose caller waits to be told its end. It is told that nobody knows, should this be
@@ -133,7 +133,7 @@ impl Pending {
     /// Its answer, if it has been read.
     pub(crate) fn answer(&mut self) -> Outcome {
         match self.received.take() {
-            Some(head) => Outcome::Whole(Response { head }),
+            Some(received) => Outcome::Whole(received),
             // The engine ends nothing well that had no answer.
             None => Outcome::Lost,
         }

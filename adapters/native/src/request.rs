@@ -48,7 +48,7 @@ impl RequestBuilder {
     /// Adds to the query: a map, a struct, or a slice of pairs.
     pub fn query<T: Serialize + ?Sized>(self, query: &T) -> Self {
         self.try_with(|outgoing| {
-            let url = &mut outgoing.name_mut().url;
+            let url = &mut outgoing.name.url;
             let mut pairs = url.query_pairs_mut();
             let serializer = serde_urlencoded::Serializer::new(&mut pairs);
             query.serialize(serializer).map_err(|cause| invalid("query", cause))?;
@@ -172,7 +172,7 @@ impl RequestBuilder {
     pub fn correlation_id(self, id: &str) -> Self {
         self.try_with(|outgoing| {
             let id = id.parse().map_err(|cause| invalid("correlation id", cause))?;
-            outgoing.name_mut().correlation_id = Some(id);
+            outgoing.name.correlation_id = Some(id);
             Ok(())
         })
     }
@@ -193,10 +193,10 @@ impl RequestBuilder {
     ///
     /// [`Error`]: 4xx and 5xx are errors too.
     pub fn send(self) -> impl Future<Output = Result<Response, Error>> + Send + 'static {
-        self.deliver(false, |outcome| match outcome {
-            Outcome::Whole(response) => Some(Ok(response)),
-            Outcome::Failed(error) => Some(Err(error)),
-            Outcome::Stream(_) | Outcome::Lost => None,
+        self.deliver(false, |outcome, outgoing| match outcome {
+            Outcome::Whole(head) => Ok(Response { head, of: outgoing.into_name() }),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Stream(..) | Outcome::Lost => Err(Error::closed().about(outgoing.about())),
         })
     }
 
@@ -209,10 +209,12 @@ impl RequestBuilder {
     pub fn send_stream(
         self,
     ) -> impl Future<Output = Result<StreamResponse, Error>> + Send + 'static {
-        self.deliver(true, |outcome| match outcome {
-            Outcome::Stream(response) => Some(Ok(response)),
-            Outcome::Failed(error) => Some(Err(error)),
-            Outcome::Whole(_) | Outcome::Lost => None,
+        self.deliver(true, |outcome, outgoing| match outcome {
+            Outcome::Stream(head, body) => {
+                Ok(StreamResponse { head, of: outgoing.into_name(), body })
+            }
+            Outcome::Failed(error) => Err(error),
+            Outcome::Whole(_) | Outcome::Lost => Err(Error::closed().about(outgoing.about())),
         })
     }
 
@@ -220,7 +222,7 @@ impl RequestBuilder {
     fn deliver<T: Send + 'static>(
         self,
         stream: bool,
-        result: fn(Outcome) -> Option<Result<T, Error>>,
+        result: fn(Outcome, Arc<Outgoing>) -> Result<T, Error>,
     ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
         let this = self.try_with(|outgoing| outgoing.finish(stream));
         let RequestBuilder { outgoing, cancel } = this;
@@ -239,7 +241,7 @@ impl RequestBuilder {
                     }
                 },
             };
-            result(outcome).unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
+            result(outcome, outgoing)
         }
     }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, Version};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::error::{About, Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, shown};
 use crate::outgoing::Name;
 
 /// The field in which CXone names its own trace of a request.
@@ -36,7 +36,6 @@ pub(crate) struct Received {
     pub(crate) url: Option<Box<Url>>,
     /// Where a redirect leads that may be followed.
     pub(crate) follow: Option<Box<Url>>,
-    pub(crate) of: Arc<Name>,
     /// Which attempt's it is.
     pub(crate) attempts: u32,
     /// When its head arrived: the driver may be busy, and a wait counts from here.
@@ -46,18 +45,13 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    fn url(&self) -> &Url {
-        self.url.as_deref().unwrap_or(&self.of.url)
-    }
-
-    fn about(&self) -> About {
-        self.of.about(self.attempts)
-    }
-
     pub(crate) fn into_answer(self) -> Answer {
         Answer { status: self.status, headers: self.headers, body: self.body }
     }
 }
+
+/// What is still to be read.
+pub(crate) type BodyStream = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 
 macro_rules! head_accessors {
     () => {
@@ -78,12 +72,12 @@ macro_rules! head_accessors {
 
         /// Where the answer came from, after redirects, query included.
         pub fn url(&self) -> &Url {
-            self.head.url()
+            self.head.url.as_deref().unwrap_or(&self.of.url)
         }
 
         /// The id that each sending carried as `X-Correlation-ID`.
         pub fn correlation_id(&self) -> Option<&str> {
-            self.head.of.correlation_id()
+            self.of.correlation_id()
         }
 
         /// How often the request was sent: 1 if nothing went wrong.
@@ -102,6 +96,7 @@ macro_rules! head_accessors {
 #[derive(Clone)]
 pub struct Response {
     pub(crate) head: Box<Received>,
+    pub(crate) of: Name,
 }
 
 impl Response {
@@ -147,7 +142,7 @@ impl Response {
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: String) -> Error {
-        Error::new(kind, message).about(self.head.about()).answer(Some(Answer {
+        Error::new(kind, message).about(self.of.about(self.head.attempts)).answer(Some(Answer {
             status: self.head.status,
             headers: self.head.headers.clone(),
             body: self.head.body.clone(),
@@ -159,7 +154,7 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(self.head.url()).as_str())
+            .field("url", &shown(self.url()).as_str())
             .field("attempts", &self.head.attempts)
             .field("body", &format_args!("{} bytes", self.head.body.len()))
             .finish()
@@ -172,7 +167,8 @@ impl fmt::Debug for Response {
 /// body is neither timed nor retried nor bounded; dropping the response closes its connection.
 pub struct StreamResponse {
     pub(crate) head: Box<Received>,
-    pub(crate) body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    pub(crate) of: Name,
+    pub(crate) body: BodyStream,
 }
 
 impl StreamResponse {
@@ -198,7 +194,7 @@ impl Stream for StreamResponse {
                 let failure = cxone_core::Failure::Truncated;
                 let error = cxone_core::RequestError::Network { failure };
                 Error::from_engine(&error, ErrorKind::Network)
-                    .about(self.head.about())
+                    .about(self.of.about(self.head.attempts))
                     .answer(Some(Answer {
                         status: self.head.status,
                         headers: self.head.headers.clone(),
@@ -214,7 +210,7 @@ impl fmt::Debug for StreamResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamResponse")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(self.head.url()).as_str())
+            .field("url", &shown(self.url()).as_str())
             .field("attempts", &self.head.attempts)
             .finish_non_exhaustive()
     }
