@@ -1,9 +1,11 @@
 //! One sending of one request, and what becomes of its answer.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,6 +81,8 @@ pub(crate) struct Attempt {
     elsewhere: Option<Box<Url>>,
     token: Option<HeaderValue>,
     body: Body,
+    /// When it was over, if the clock has just been read.
+    over_at: Option<Instant>,
     reported: bool,
 }
 
@@ -90,8 +94,16 @@ impl Attempt {
         elsewhere: Option<Box<Url>>,
         token: Option<HeaderValue>,
     ) -> Attempt {
-        let (body, reported) = (Body::default(), false);
-        Attempt { ticket, outgoing, http, elsewhere, token, body, reported }
+        Attempt {
+            ticket,
+            outgoing,
+            http,
+            elsewhere,
+            token,
+            body: Body::default(),
+            over_at: None,
+            reported: false,
+        }
     }
 
     /// Sends, waits for the driver's word at the head, does with the body as it says.
@@ -122,7 +134,7 @@ impl Attempt {
             return None;
         }
         let body = mem::take(&mut self.body).into_bytes();
-        Some(Over { end, body, at: Instant::now() })
+        Some(Over { end, body, at: self.over_at.unwrap_or_else(Instant::now) })
     }
 
     async fn exchange(&mut self) -> End {
@@ -136,13 +148,17 @@ impl Attempt {
         };
         let outgoing = &*self.outgoing;
         let received = receive(&mut response, outgoing, self.ticket.number());
+        let at = received.at;
         let word = match outgoing.hub.head(self.ticket, received) {
             Word::Now(word) => word,
             Word::Later(word) => word.await.ok(),
         };
         match word {
             Some(Instruction::Read) => {
-                read(&mut response, &mut self.body, outgoing.hub.settings.max_body).await
+                let max = outgoing.hub.settings.max_body;
+                let (end, waited) = read(&mut response, &mut self.body, max).await;
+                self.over_at = (!waited).then_some(at);
+                end
             }
             Some(Instruction::Drain) => {
                 drain(&mut response, &mut self.body).await;
@@ -232,24 +248,33 @@ fn receive(response: &mut reqwest::Response, outgoing: &Outgoing, attempts: u32)
     })
 }
 
-async fn read(response: &mut reqwest::Response, body: &mut Body, max: usize) -> End {
+/// Reads a body; did it have to wait for any of it?
+async fn read(response: &mut reqwest::Response, body: &mut Body, max: usize) -> (End, bool) {
+    let mut waited = false;
     let announced = response.content_length().unwrap_or(0);
     if announced > max as u64 {
-        return End::Failed(Failure::TooLarge, None);
+        return (End::Failed(Failure::TooLarge, None), waited);
     }
-    loop {
-        match response.chunk().await {
+    let end = loop {
+        let mut chunk = pin!(response.chunk());
+        let chunk = poll_fn(|cx| {
+            let chunk = chunk.as_mut().poll(cx);
+            waited |= chunk.is_pending();
+            chunk
+        });
+        match chunk.await {
             Ok(Some(chunk)) if body.len() + chunk.len() > max => {
-                return End::Failed(Failure::TooLarge, None);
+                break End::Failed(Failure::TooLarge, None);
             }
             Ok(Some(chunk)) => body.push(chunk, announced),
-            Ok(None) => return End::Done,
+            Ok(None) => break End::Done,
             Err(error) => {
                 let cause: Cause = Arc::new(error.without_url());
-                return End::Failed(Failure::Truncated, Some(cause));
+                break End::Failed(Failure::Truncated, Some(cause));
             }
         }
-    }
+    };
+    (end, waited)
 }
 
 /// Reads what fits, so that the connection can be used again. How it ends matters to nobody.

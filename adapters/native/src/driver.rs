@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::foreign::foreign;
 use crate::home::Home;
 use crate::hub::Hub;
-use crate::ids::IdMap;
+use crate::ids::Requests;
 use crate::line::{Line, Outcome, Work};
 use crate::notice::Notice;
 use crate::outgoing::Outgoing;
@@ -105,7 +105,7 @@ pub(crate) struct Driver {
     home: Option<Arc<Home>>,
     /// For when the keeper's timer is set, unless it rang.
     armed: Option<cxone_core::Instant>,
-    pending: IdMap<RequestId, Pending>,
+    pending: Requests<Pending>,
     /// Who tells something may be given something at once.
     asked: Asked,
     /// Attempts that their callers drive: since this moment, and since the one before.
@@ -159,7 +159,7 @@ impl Driver {
             clock,
             home: None,
             armed: None,
-            pending: IdMap::default(),
+            pending: Requests::default(),
             asked: Asked::default(),
             young: Default::default(),
             tokens: Tokens::default(),
@@ -367,8 +367,8 @@ impl Driver {
             }
         }
         self.engine.handle_input(input, now);
-        if self.pending.get(&attempt.request).is_some_and(Pending::has_ended) {
-            let pending = self.pending.remove(&attempt.request);
+        if self.pending.get_mut(attempt.request).is_some_and(|pending| pending.has_ended()) {
+            let pending = self.pending.remove(attempt.request);
             foreign(|| drop(pending));
         }
         if lost {
@@ -435,10 +435,10 @@ impl Driver {
 
     fn cancel(&mut self, id: RequestId, now: Now) {
         self.engine.cancel(id, now);
-        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let Some(pending) = self.pending.get_mut(id) else { return };
         pending.caller.needs_no_word();
         if pending.out.is_none() {
-            let pending = self.pending.remove(&id);
+            let pending = self.pending.remove(id);
             foreign(|| drop(pending));
         }
     }
@@ -450,7 +450,7 @@ impl Driver {
 
     /// The request of that attempt, if that is out.
     fn current(&mut self, attempt: AttemptId) -> Option<&mut Pending> {
-        let pending = self.pending.get_mut(&attempt.request)?;
+        let pending = self.pending.get_mut(attempt.request)?;
         let is_out = pending.out.as_ref().is_some_and(|out| out.number == attempt.number);
         is_out.then_some(pending)
     }
@@ -517,7 +517,7 @@ impl Driver {
 
     fn send(&mut self, hub: &Arc<Hub>, attempt: AttemptId, token: Option<Generation>) {
         let ticket = Ticket { id: attempt, engine: self.number };
-        let (Some(pending), Some(home)) = (self.pending.get_mut(&attempt.request), &self.home)
+        let (Some(pending), Some(home)) = (self.pending.get_mut(attempt.request), &self.home)
         else {
             // Not reached: without a runtime there are no requests.
             let over = attempt::Over::aborted();
@@ -578,7 +578,7 @@ impl Driver {
     }
 
     fn finish(&mut self, id: RequestId, result: Result<(), RequestError>) {
-        let Some(mut pending) = self.pending.remove(&id) else { return };
+        let Some(mut pending) = self.pending.remove(id) else { return };
         let outcome = match result {
             Ok(()) if pending.caller.stream => {
                 self.asked.word = pending.delivery();
@@ -611,7 +611,7 @@ impl Driver {
         self.fetch = Some(Fetch { id, generation, task });
     }
 
-    fn notice(&self, hub: &Hub, notice: cxone_core::Notice) {
+    fn notice(&mut self, hub: &Hub, notice: cxone_core::Notice) {
         use cxone_core::Notice as Seen;
         let mut span = None;
         let notice = match notice {
@@ -621,7 +621,7 @@ impl Driver {
             Seen::Reopened { scope } => Notice::Reopened { scope: scope.to_string() },
             Seen::Recovered { scope } => Notice::Recovered { scope: scope.to_string() },
             Seen::Retrying { id, wait, failures } => {
-                let outgoing = self.pending.get(&id).map(|pending| &**pending.caller);
+                let outgoing = self.pending.get_mut(id).map(|pending| &**pending.caller);
                 span = outgoing.map(|outgoing| &outgoing.span);
                 let id = outgoing.and_then(|outgoing| outgoing.name.correlation_id());
                 let correlation_id = id.map(str::to_owned);
@@ -646,7 +646,7 @@ impl Driver {
         self.armed = None;
         self.young = Default::default();
         let mut out: Vec<AttemptId> = Vec::new();
-        for (request, pending) in mem::take(&mut self.pending) {
+        for (request, pending) in self.pending.drain() {
             self.engine.cancel(request, now);
             if let Some(attempt) = &pending.out {
                 out.push(AttemptId { request, number: attempt.number });
@@ -689,7 +689,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for (_, pending) in mem::take(&mut self.pending) {
+        for (_, pending) in self.pending.drain() {
             if let Some(home) = self.home.as_ref().filter(|_| pending.out.is_some()) {
                 pending.caller.line.abort(&home.runtime);
             }

@@ -17,7 +17,6 @@ use crate::error::{About, Error, shown};
 use crate::home::{self, Watch};
 use crate::hub::Hub;
 use crate::line::{Line, Outcome};
-use crate::settings::Settings;
 
 /// Makes a request replayable: the server takes the second sending for the first.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -120,7 +119,7 @@ impl Outgoing {
 
     /// What follows from all that was set.
     pub(crate) fn finish(&mut self, stream: bool) -> Result<(), Error> {
-        let settings = self.hub.settings.clone();
+        let settings = &*self.hub.settings;
         let by_default = settings.auth.is_some() && !self.headers.contains_key(AUTHORIZATION);
         self.auth = self.wants_auth.unwrap_or(by_default);
         if self.auth && settings.auth.is_none() {
@@ -147,7 +146,17 @@ impl Outgoing {
             let Name { method, url, .. } = &self.name;
             self.scopes = settings.scope_by.scopes(method, url, &settings.base, self.own_origin);
         }
-        self.name.correlation_id = self.correlation_id(&settings);
+        // What it will carry: a field that was set as such wins.
+        let field = self.headers.get(CORRELATION_ID).cloned();
+        let given = field.or_else(|| self.name.correlation_id.take());
+        self.name.correlation_id = given.or_else(|| {
+            let by_default = settings.default_headers.get(CORRELATION_ID);
+            let by_default = by_default.filter(|_| self.own_origin).cloned();
+            by_default.or_else(|| match settings.correlation_id {
+                true => self.hub.correlation_ids.next(),
+                false => None,
+            })
+        });
         self.span = tracing::info_span!(
             target: "cxone_client",
             "request",
@@ -157,21 +166,6 @@ impl Outgoing {
             priority = ?self.priority,
         );
         Ok(())
-    }
-
-    /// What it will carry: fields that were set as such win.
-    fn correlation_id(&mut self, settings: &Settings) -> Option<HeaderValue> {
-        if let Some(given) = self.headers.get(CORRELATION_ID) {
-            return Some(given.clone());
-        }
-        if let Some(given) = self.name.correlation_id.take() {
-            return Some(given);
-        }
-        let by_default = settings.default_headers.get(CORRELATION_ID);
-        if let Some(by_default) = by_default.filter(|_| self.own_origin) {
-            return Some(by_default.clone());
-        }
-        if settings.correlation_id { self.hub.correlation_ids.next() } else { None }
     }
 
     /// Hands it to the driver and waits for its end; cancels it if nobody waits any more.
