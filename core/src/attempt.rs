@@ -1,6 +1,7 @@
 //! One sending of a request, from its `Send` until the host reports it over: what its answer
 //! means for the scopes, for the token and for the request.
 
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::time::Duration;
 

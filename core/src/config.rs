@@ -1,5 +1,7 @@
 //! The settings, their defaults, and their checks.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::Backoff;

@@ -1,13 +1,16 @@
 //! What is sent next: the most urgent request of those whose scopes may send.
 
+use alloc::vec::Vec;
+
 use crate::attempt::{Attempt, Progress};
 use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
 use crate::pacer::Asker;
-use crate::queue::Parked;
+use crate::queue::{CLASSES, Parked};
 use crate::scope::Blocker;
+use crate::time::Instant;
 use crate::token::Need;
 
 impl Engine {
@@ -21,19 +24,23 @@ impl Engine {
     pub(crate) fn dispatch(&mut self) {
         while self.may_send() {
             let shared = self.slots < self.config.concurrency;
-            let fronts = Priority::ALL.map(|class| self.front(class, shared));
-            let ready = fronts.map(|front| front.is_some());
+            let (mut fronts, mut ready) = ([None; CLASSES], [false; CLASSES]);
+            let mut free = None;
+            for class in &Priority::ALL {
+                let front = self.front(*class, shared, &mut free);
+                (fronts[class.index()], ready[class.index()]) = (front, front.is_some());
+            }
             let Some(class) = self.fair.choose(ready, self.config.fair_share) else {
                 return;
             };
             // Who lacks nothing but a slot is passed over as well.
-            let eligible = Priority::ALL.map(|class| {
-                ready[class.index()]
-                    || self.queue.holds_back(class)
-                    || !shared && self.front(class, true).is_some()
-            });
+            let mut eligible = ready;
+            for class in &Priority::ALL {
+                eligible[class.index()] |= self.queue.holds_back(*class)
+                    || !shared && self.front(*class, true, &mut free).is_some();
+            }
             // Parking the blocked lanes of one class changes nothing for another one's front.
-            debug_assert_eq!(fronts[class.index()], self.front(class, shared));
+            debug_assert_eq!(fronts[class.index()], self.front(class, shared, &mut None));
             let Some((lane, slot)) = fronts[class.index()] else {
                 return; // not reached: who was chosen is ready
             };
@@ -43,16 +50,31 @@ impl Engine {
     }
 
     /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
-    /// until what blocks them changes.
-    fn front(&mut self, class: Priority, shared: bool) -> Option<(u32, u32)> {
+    /// until what blocks them changes. `free` is a lane that was just found to be none of these:
+    /// mostly all classes are in the same one.
+    fn front(
+        &mut self,
+        class: Priority,
+        shared: bool,
+        free: &mut Option<u32>,
+    ) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
+            if *free == Some(lane) {
+                return Some((lane, slot));
+            }
             let asker = self.asker(lane, class == Priority::High);
             let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant, asker) {
                 Some((scope, parked)) => (Blocker::Scope(scope), parked),
-                None if !self.scopes.lane_key(lane).auth => return Some((lane, slot)),
+                None if !self.scopes.lane_key(lane).auth => {
+                    *free = Some(lane);
+                    return Some((lane, slot));
+                }
                 None => match self.token.need(self.now.instant) {
-                    Need::Use(_) => return Some((lane, slot)),
+                    Need::Use(_) => {
+                        *free = Some(lane);
+                        return Some((lane, slot));
+                    }
                     Need::Refused(failure, retry_at) => {
                         let retry_at = Some(retry_at);
                         self.finish(slot, Err(RequestError::Token { failure, retry_at }));
@@ -171,7 +193,7 @@ impl Engine {
         if !scope.has_parked() {
             return self.timers.put(&mut scope.timer, None, Wake::Gate, index);
         }
-        let (mut open, mut at) = (Vec::new(), None::<crate::time::Instant>);
+        let (mut open, mut at) = (Vec::new(), None::<Instant>);
         for lane in self.scopes.parked_on(index) {
             // Who is kept from a reserve is let go by it, the others by what an urgent request is.
             let high = self.queue.parked(*lane) != Parked::Reserved;

@@ -1,9 +1,10 @@
 //! Wiring only: commands and inputs in, outputs out. What is decided is decided in the other
 //! files; here it is put together.
 
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -14,11 +15,11 @@ use crate::budget::RetryBudget;
 use crate::config::{Config, DEFAULT_SCOPE, MAX_SCOPES};
 use crate::error::{ConfigError, RequestError, SubmitError};
 use crate::event::{Input, Job, Notice, Output, Priority, Replay, RequestId, Wake};
+use crate::key_set::KeySet;
 use crate::pacer::Belief;
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
-use crate::small_set::Key;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, nanos};
 use crate::timer::Timers;
 use crate::token::{Need, Token};
 use crate::token_fetch::TOKEN_FETCH;
@@ -52,7 +53,7 @@ pub struct Engine {
     pub(crate) token_timeout: Option<Instant>,
     pub(crate) budget: RetryBudget,
     /// Failed requests whose wait is over, but not paid for: by class, then age.
-    pub(crate) unpaid: BTreeSet<Key>,
+    pub(crate) unpaid: KeySet,
     pub(crate) budget_timer: Option<Instant>,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
@@ -193,7 +194,7 @@ impl Engine {
             token_timer: None,
             token_timeout: None,
             budget: RetryBudget::new(now.instant),
-            unpaid: BTreeSet::new(),
+            unpaid: KeySet::default(),
             budget_timer: None,
             timers: Timers::default(),
             outputs: VecDeque::new(),
@@ -227,7 +228,7 @@ impl Engine {
             deadline,
             since: instant,
             retry_until: Instant::FAR,
-            attempt_timeout: u64::try_from(attempt_timeout.as_nanos()).unwrap_or(u64::MAX),
+            attempt_timeout: nanos(attempt_timeout),
             attempts: 0,
             in_flight: NOT_IN_FLIGHT,
             failures: 0,

@@ -21,7 +21,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl core::error::Error for ConfigError {}
 
 /// Why a request was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +59,7 @@ impl fmt::Display for SubmitError {
     }
 }
 
-impl std::error::Error for SubmitError {}
+impl core::error::Error for SubmitError {}
 
 /// How an accepted request failed.
 ///
@@ -148,8 +148,8 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl std::error::Error for RequestError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             RequestError::Token { failure, .. } => Some(failure),
             _ => None,
@@ -205,4 +205,4 @@ impl fmt::Display for TokenFailure {
     }
 }
 
-impl std::error::Error for TokenFailure {}
+impl core::error::Error for TokenFailure {}

@@ -4,9 +4,10 @@
 //! Ids cross, never payloads: the host keeps URLs, bodies, answers and reply channels by
 //! [`RequestId`], and token strings by [`Generation`].
 
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
 use crate::error::{RequestError, TokenFailure};
 use crate::pacer::Belief;

@@ -93,6 +93,8 @@
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
 //! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
 #![forbid(unsafe_code)]
+// Without a standard library there is none to call: no clock, no thread, no file. Tests have one.
+#![cfg_attr(not(test), no_std)]
 
 #[macro_use]
 extern crate alloc;
@@ -113,9 +115,12 @@ mod engine;
 pub mod error;
 pub mod event;
 mod field;
+mod form;
 mod gate;
 pub mod http_date;
 pub mod job;
+mod json;
+mod key_set;
 pub mod oauth;
 mod pacer;
 pub mod page;
@@ -128,7 +133,6 @@ pub mod retry_after;
 mod scope;
 pub mod sign_in;
 pub mod signals;
-mod small_set;
 mod status;
 mod structured_field;
 pub mod time;

@@ -2,8 +2,11 @@
 //! form (-10: `RateLimit`, `RateLimit-Policy`), its -07 form (a dictionary), its -03 form
 //! (`RateLimit-Limit`, `-Remaining`, `-Reset`), and the `X-` headers that came before it.
 
-use std::cmp::Ordering;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::time::Duration;
 
 use crate::field::{self, Decimal, MAX_WAIT_MS};
 use crate::http_date;

@@ -1,6 +1,7 @@
 //! Scopes and the lanes through them: who shares a limit with whom, and who waits for what.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::config::{MAX_SCOPES, ScopeConfig};
 use crate::gate::{Gate, Permit, Ticket};
@@ -123,8 +124,26 @@ const NONE: u32 = u32::MAX;
 
 impl LaneKey {
     /// The scopes, narrowest first.
-    pub(crate) fn scopes(self) -> impl Iterator<Item = u32> {
-        self.scopes.into_iter().take_while(|scope| *scope != NONE)
+    pub(crate) fn scopes(self) -> LaneScopes {
+        LaneScopes { scopes: self.scopes, next: 0 }
+    }
+}
+
+/// The scopes of a lane. Every call comes by here, and in code that is made small the adapters of
+/// the standard library are calls of their own.
+pub(crate) struct LaneScopes {
+    scopes: [u32; MAX_SCOPES],
+    next: usize,
+}
+
+impl Iterator for LaneScopes {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        let scope = *self.scopes.get(self.next)?;
+        self.next += 1;
+        (scope != NONE).then_some(scope)
     }
 }
 
@@ -329,8 +348,8 @@ impl Scopes {
     /// The lanes that wait for `blocker`; from now on they wait for nothing.
     pub(crate) fn release(&mut self, blocker: Blocker) -> Vec<u32> {
         let lanes = match blocker {
-            Blocker::Scope(scope) => std::mem::take(&mut self.scope_mut(scope).parked),
-            Blocker::Token => std::mem::take(&mut self.token_parked),
+            Blocker::Scope(scope) => core::mem::take(&mut self.scope_mut(scope).parked),
+            Blocker::Token => core::mem::take(&mut self.token_parked),
         };
         for lane in &lanes {
             self.lane_mut(*lane).blocker = None;

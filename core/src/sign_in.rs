@@ -12,10 +12,9 @@
 use alloc::string::String;
 use core::fmt;
 
-use form_urlencoded::byte_serialize;
-
 use crate::base64::decode;
 use crate::credentials::{ClientCredentials, HIDDEN};
+use crate::form;
 use crate::oauth::{Refusal, TokenGrant, TokenRefusal, member, read_token_answer};
 
 /// Below an issuer: where its endpoints are.
@@ -113,7 +112,7 @@ impl SignIn {
         let get = |url| SignInRequest { url, form: None, authorization: None };
         if let Some((_, tenant)) = &self.granted {
             let mut url = [issuer, CXONE_CONFIGURATION].concat();
-            url.extend(byte_serialize(tenant.as_bytes()));
+            form::encode(&mut url, tenant);
             return get(url);
         }
         let Some(url) = self.config.token_url.as_ref().or(self.token_url.as_ref()) else {

@@ -30,7 +30,7 @@ mkdirSync(dist, { recursive: true });
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
 if (!onlyJs) {
   run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'web', '--no-pack',
-    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, '--', '--features', trap ? 'standalone,trap' : 'standalone');
   optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
   copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
 }
@@ -53,7 +53,6 @@ const common = {
   target: 'es2022',
   define: { __VERSION__: JSON.stringify(version) },
   minify: true,
-  keepNames: true,
   legalComments: 'none',
   sourcemap: true,
   sourcesContent: true,
@@ -115,7 +114,11 @@ function optimise(from, to) {
   writeFileSync(note, seen);
 }
 
-/** Panics name files: not those of the machine that it was built on. */
+/**
+ * Panics name files: not those of the machine that it was built on. And functions are inlined only
+ * where they are short: with these thresholds it is as small as with `opt-level = "z"`, which
+ * inlines nothing, and nearly as fast as without them. (They are LLVM's own, of any toolchain.)
+ */
 function rustFlags() {
   const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
   const names = [
@@ -123,7 +126,8 @@ function rustFlags() {
     [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
     [fileURLToPath(new URL('../..', import.meta.url)), ''],
   ];
-  return names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`).join('\x1f');
+  const inline = ['-inline-threshold=50', '-inlinehint-threshold=100'];
+  return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...inline.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */

@@ -4,10 +4,10 @@
 import { environment, type Environment } from './env.js';
 import { ConfigError } from './errors.js';
 import type { CxoneEventMap } from './events.js';
-import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
+import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, isAbsolute, outgoing, resolve, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, originOf, outgoing, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -96,6 +96,8 @@ export interface CloseOptions {
  * answer, or an error that says what went wrong and when trying again makes sense.
  */
 export class CxoneClient extends EventTarget {
+  /** @internal */
+  static override readonly name: string = 'CxoneClient';
   readonly #instance: Instance;
   readonly #host: Host;
   readonly #wire: Wire;
@@ -139,6 +141,7 @@ export class CxoneClient extends EventTarget {
     this.#host = new Host(
       this.#instance,
       options,
+      now,
       this,
       id && secret
         ? (host) => {
@@ -151,29 +154,21 @@ export class CxoneClient extends EventTarget {
               throw new ConfigError('tokenUrl', 'secrets do not belong into a URL: use clientId and clientSecret');
             }
             const found = (api: string) => {
-              this.#defaults.base = new URL(api);
-              this.#defaults.found = true;
+              this.#defaults.setBase(new URL(api));
             };
             return (tokens = new Tokens(host, credentials, found, transport, headers['user-agent'], matter));
           }
         : undefined,
       scopeBy === 'published',
     );
-    this.#defaults = {
-      base,
-      found: !findApi,
-      headers,
-      correlationIds: options.correlationIds ?? true,
-      hasCredentials: tokens !== undefined,
-      scopeBy,
-    };
+    this.#defaults = new RequestDefaults(base, !findApi, headers, options.correlationIds ?? true, tokens !== undefined, scopeBy);
     this.#wire = {
       host: this.#host,
       transport,
       signalHeaders: matter,
       authorization: (token) => tokens?.authorization(token),
       tokenTrouble: () => tokens?.trouble ?? {},
-      place: (early) => (this.#defaults.found ? resolve(this.#defaults.base, early) : undefined),
+      place: (early) => (this.#defaults.found ? this.#defaults.root + early : undefined),
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
       statusText: this.#instance.Engine.status_text,
@@ -266,8 +261,7 @@ export class CxoneClient extends EventTarget {
 
   /** @internal The origin of what is asked for; `undefined` as long as it is not known where the APIs are. */
   originOf(url: string | URL): string | undefined {
-    const { base, found } = this.#defaults;
-    return found || isAbsolute(url) ? resolve(base, url).origin : undefined;
+    return originOf(this.#defaults, url);
   }
 
   /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */

@@ -86,6 +86,8 @@ export interface Page<T> {
  * run never looks like a complete one, and {@link state} tells from where to go on.
  */
 export class Pagination<T> implements AsyncIterable<T> {
+  /** @internal */
+  static readonly name: string = 'Pagination';
   readonly #client: CxoneClient;
   readonly #instance: Instance;
   readonly #url: string | URL;
@@ -187,7 +189,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     const problem = machine.answer(
       status,
       isObject ? 2 : empty ? 0 : 1,
-      Array.isArray(items) ? items.length : undefined,
+      Array.isArray(items) ? items.length : NaN,
       known ? String(next) : undefined,
       next !== undefined && next !== null,
       Number.isSafeInteger(total) && (total as number) >= 0 ? (total as number) : NaN,
@@ -195,7 +197,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     );
     if (problem !== undefined) {
       const { statusText, headers, attempts, correlationId } = response;
-      const details = { status, statusText, headers, data, attempts, method: machine.flags & IN_BODY ? 'POST' : 'GET', url: shown(new URL(response.url)), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
+      const details = { status, statusText, headers, data, attempts, method: machine.flags & IN_BODY ? 'POST' : 'GET', url: shown(response.url), cause: malformed, ...(correlationId === undefined ? {} : { correlationId }) };
       throw new PageError(`Pagination Error: ${problem}`, details);
     }
     const state: PageState = {

@@ -56,7 +56,7 @@ export type EncodedSettings = [
   numbers: Float64Array,
   msHeaders: string,
   scopes: string,
-  seed: number | undefined,
+  seed: number,
 ];
 
 const RESET_UNITS = ['auto', 'delta-s', 'delta-ms', 'epoch-s', 'epoch-ms'];
@@ -95,7 +95,13 @@ export function encodeSettings(settings: EngineSettings, published = false): Enc
     throw new ConfigError('seed', 'give a whole number from 0 to 2^53 - 1');
   }
   const names = scopes.map((scope) => scope.name).join('\n');
-  return [Float64Array.from(numbers), msHeaders.join('\n'), names, seed];
+  return [Float64Array.from(numbers), msHeaders.join('\n'), names, seed ?? random()];
+}
+
+/** A whole number below 2^53. Made when it is needed: Workers refuse randomness before a request. */
+function random(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! >>> 11) * 2 ** 32 + low!;
 }
 
 /** What the engine says of a setting, `name\nfix`, as an error. */

@@ -1,5 +1,8 @@
 //! Pagination: the state machine of the engine's crate.
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use cxone_core::Wall;
@@ -110,7 +113,7 @@ impl Pages {
     }
 
     /// Takes the answer: what its body is (0 empty, 1 no JSON object, 2 a JSON object), how many
-    /// items it holds (nothing where there is no array), and what the next field holds: its text,
+    /// items it holds (NaN where there is no array), and what the next field holds: its text,
     /// if it is a string or a whole number, else `other`, if it holds anything else but null; the
     /// number in the total field, or NaN; and the origin that was asked. Gives nothing, or why the
     /// run ends here, and not well.
@@ -119,7 +122,7 @@ impl Pages {
         &mut self,
         status: u16,
         body: u8,
-        items: Option<f64>,
+        items: f64,
         next: Option<String>,
         other: bool,
         total: f64,
@@ -135,12 +138,13 @@ impl Pages {
             None if other => NextField::Other,
             None => NextField::Absent,
         };
+        let number = |n: f64| (!n.is_nan()).then_some(n as u64);
         let fields = PageFields {
             status,
             body,
-            items: items.map(|n| n as u64),
+            items: number(items),
             next,
-            total: Some(total).filter(|n| !n.is_nan()).map(|n| n as u64),
+            total: number(total),
             fingerprints: &self.fingerprints,
             origin,
         };

@@ -3,10 +3,13 @@
 //! The package has checked the types; what it leaves out (NaN) keeps the engine's default, and
 //! what is out of range is the engine's to refuse.
 
+use alloc::borrow::ToOwned;
 use core::time::Duration;
 
 use cxone_core::profile::LIMITS;
 use cxone_core::{Backoff, Config, Mode, Reading, ResetUnit, ScopeConfig};
+
+use crate::record::nanos;
 
 /// Reads the settings. `numbers` are, in this order: concurrency, max_attempts, queue_limit,
 /// fair_share, retry_for, max_wait, attempt_timeout, token_cooldown, backoff.base, backoff.cap,
@@ -79,7 +82,7 @@ fn duration(ms: f64, to: &mut Duration) {
 /// Milliseconds as JavaScript counts them, to the nearest nanosecond; infinity is
 /// [`Duration::MAX`].
 pub(crate) fn millis(ms: f64) -> Duration {
-    match (ms * 1e6).round() as u64 {
+    match nanos(ms) {
         u64::MAX => Duration::MAX, // it saturated
         nanos => Duration::from_nanos(nanos),
     }

@@ -3,7 +3,9 @@
 //! Id, secret and tokens live in here and never become members of a JavaScript object, where a
 //! `console.log` would find them.
 
-use std::collections::VecDeque;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::string::String;
 
 use cxone_core::credentials::{ClientAuth, ClientCredentials};
 use cxone_core::oauth::Refusal;
@@ -26,7 +28,7 @@ pub struct Credentials {
     client: ClientCredentials,
     sign_in: SignIn,
     tokens: VecDeque<Token>,
-    lifetime: Option<f64>,
+    lifetime: f64,
     problem: String,
 }
 
@@ -35,8 +37,8 @@ struct Token {
     access_token: String,
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Token({})", self.generation)
     }
 }
@@ -68,7 +70,7 @@ impl Credentials {
             client,
             sign_in: SignIn::new(config),
             tokens: VecDeque::new(),
-            lifetime: None,
+            lifetime: f64::NAN,
             problem: String::new(),
         }
     }
@@ -112,7 +114,8 @@ impl Credentials {
                 let access_token = grant.access_token;
                 self.tokens.push_front(Token { generation, access_token });
                 self.tokens.truncate(KEPT);
-                self.lifetime = grant.lifetime.map(|lifetime| lifetime.as_millis() as f64);
+                self.lifetime =
+                    grant.lifetime.map_or(f64::NAN, |lifetime| lifetime.as_millis() as f64);
                 GRANTED
             }
             Err(refusal) => {
@@ -130,8 +133,8 @@ impl Credentials {
         }
     }
 
-    /// How long the last token that was read lives, in milliseconds, if its answer says so.
-    pub fn lifetime(&self) -> Option<f64> {
+    /// How long the last token that was read lives, in milliseconds; NaN if its answer does not say.
+    pub fn lifetime(&self) -> f64 {
         self.lifetime
     }
 
@@ -173,7 +176,7 @@ mod tests {
             let body = format!(r#"{{"access_token": "t{n}", "expires_in": {n}}}"#);
             assert_eq!(credentials.read(n, 200, body.as_bytes()), GRANTED);
         }
-        assert_eq!(credentials.lifetime(), Some(3000.0));
+        assert_eq!(credentials.lifetime(), 3000.0);
         assert_eq!(credentials.token(1), None);
         assert_eq!(credentials.token(2).as_deref(), Some("t2"));
         assert_eq!(credentials.token(3).as_deref(), Some("t3"));

@@ -260,9 +260,7 @@ impl Window {
             self.base = self.before;
             self.reset = Some(self.base.at + length + 2 * slack(length));
             (self.clean, self.try_after) = (0, self.try_after.saturating_mul(2));
-            if refusal.stated.is_none() {
-                return None;
-            }
+            refusal.stated?; // else the reset is still where it was
         }
         match refusal.stated {
             Some(wait) => {

@@ -5,15 +5,16 @@ import type { CompiledWasm, WasmMemory } from '../runtime.js';
 export interface WasmEngine {
   readonly records: number;
   readonly room: number;
-  drain(): number;
+  drain(): void;
   text(index: number): string;
   submit(
     priority: number,
     scopes: string | undefined,
     flags: number,
-    timeout: number | undefined,
-    deadline: number | undefined,
+    timeout: number,
+    deadline: number,
     now: number,
+    drain: boolean,
   ): number;
   refusal(): string;
   cancel(slot: number, generation: number, now: number): void;
@@ -26,10 +27,11 @@ export interface WasmEngine {
     redirect: boolean,
     now: number,
     wall: number,
+    drain: boolean,
   ): void;
-  done(slot: number, generation: number, number: number, now: number): void;
+  done(slot: number, generation: number, number: number, now: number, drain: boolean): void;
   failed(slot: number, generation: number, number: number, failure: number, now: number): void;
-  token(token: number, lifetime: number | undefined, now: number): void;
+  token(token: number, lifetime: number, now: number): void;
   token_failed(
     token: number,
     failure: number,
@@ -57,7 +59,7 @@ export interface WasmCredentials {
   api(): string | undefined;
   authorization(): string | undefined;
   read(generation: number, status: number, body: Uint8Array): number;
-  lifetime(): number | undefined;
+  lifetime(): number;
   problem(): string;
   token(generation: number): string | undefined;
   free(): void;
@@ -73,7 +75,7 @@ export interface WasmPages {
   answer(
     status: number,
     body: number,
-    items: number | undefined,
+    items: number,
     next: string | undefined,
     other: boolean,
     total: number,
@@ -102,7 +104,7 @@ export interface Glue {
       settings: Float64Array,
       msHeaders: string,
       scopes: string,
-      seed: number | undefined,
+      seed: number,
       now: number,
     ): WasmEngine;
     signal_headers(): string;
