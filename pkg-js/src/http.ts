@@ -109,15 +109,6 @@ class Flight implements TransportRequest {
   }
 }
 
-/** There is no token yet, and so it is not known where the APIs are. */
-class UnknownBase extends TypeError {
-  readonly code = 'ERR_INVALID_URL';
-
-  constructor() {
-    super('signing in finds the base URL: a request without a token needs an absolute URL');
-  }
-}
-
 abstract class HttpTask extends Task {
   protected readonly wire: Wire;
   readonly outgoing: Outgoing;
@@ -156,12 +147,8 @@ abstract class HttpTask extends Task {
   }
 
   send(number: number, token: number): void {
-    const { outgoing } = this;
-    if (outgoing.early !== undefined) {
-      const placed = this.wire.place(outgoing.early);
-      if (placed !== undefined) [outgoing.url, outgoing.early] = [placed, undefined];
-    }
-    const { method, url, headers, data, type, flags } = outgoing;
+    this.#place();
+    const { method, url, headers, data, type, flags } = this.outgoing;
     const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0);
     this.#flight = flight;
     this.attempts = number;
@@ -284,10 +271,22 @@ abstract class HttpTask extends Task {
     return details;
   }
 
+  /** What was asked for before it was known where the APIs are has its URL now. */
+  #place(): void {
+    const { early } = this.outgoing;
+    const placed = early === undefined ? undefined : this.wire.place(early);
+    if (placed === undefined) return;
+    this.outgoing.url = placed;
+    this.outgoing.early = undefined;
+  }
+
   #transmit(flight: Flight): void {
     let sending;
     try {
-      if (this.outgoing.early !== undefined) throw new UnknownBase();
+      if (this.outgoing.early !== undefined) {
+        const unknown = new TypeError('signing in finds the base URL: a request without a token needs an absolute URL');
+        throw Object.assign(unknown, { code: 'ERR_INVALID_URL' });
+      }
       if (isStream(this.outgoing.data)) {
         if (this.#sent) throw new TypeError('a stream can be sent only once');
         this.#sent = true;

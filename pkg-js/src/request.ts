@@ -63,10 +63,12 @@ export type ScopeBy = 'client' | 'family' | 'published' | ((method: string, url:
 
 /** What a client gives to its requests. */
 export class RequestDefaults {
-  /** What a path is put behind: the base URL, without a slash at its end; as long as that is not `found`, the issuer stands in for it. */
-  root = '';
-  origin = '';
-  found = false;
+  /** The base URL; as long as that is not `found`, the issuer stands in for it. */
+  base!: URL;
+  found: boolean;
+  /** What a path is put behind: the base URL, without a slash at its end. */
+  root!: string;
+  origin!: string;
   /** Those of requests to the base URL's origin, and to others. */
   readonly headers: Record<string, string>;
   readonly otherHeaders: Record<string, string>;
@@ -75,7 +77,7 @@ export class RequestDefaults {
   readonly scopeBy: ScopeBy;
 
   constructor(base: URL, found: boolean, headers: Record<string, string>, correlationIds: boolean, hasCredentials: boolean, scopeBy: ScopeBy) {
-    this.setBase(base);
+    this.place(base);
     this.found = found;
     this.headers = { accept: 'application/json', 'content-type': 'application/json', ...headers };
     this.otherHeaders = { accept: 'application/json', 'content-type': 'application/json' };
@@ -86,8 +88,9 @@ export class RequestDefaults {
     this.scopeBy = scopeBy;
   }
 
-  /** The base URL is found. */
-  setBase(base: URL): void {
+  /** The APIs are there. */
+  place(base: URL): void {
+    this.base = base;
     this.origin = base.origin;
     this.root = this.origin + base.pathname.replace(/\/+$/, '');
     this.found = true;
@@ -98,7 +101,7 @@ export class RequestDefaults {
 export interface Outgoing {
   method: string;
   url: string;
-  /** What was asked for, path and query, as long as it is not known where the APIs are. */
+  /** What was asked for, as long as it is not known where the APIs are. */
   early: string | undefined;
   headers: Record<string, string>;
   /** The `Content-Type` of what a function makes, if that has none of its own. */
@@ -161,17 +164,12 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
 }
 
 /** Is it no path below the base URL? */
-const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/i.test(String(path));
-
-/** The origin of what is asked for; `undefined` as long as it is not known where the APIs are. */
-export function originOf(defaults: RequestDefaults, path: string | URL): string | undefined {
-  return defaults.found || isAbsolute(path) ? parse(defaults, path).origin : undefined;
-}
+export const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/i.test(String(path));
 
 /** Paths of names between single slashes, with a query or not, that a URL takes as they are. */
 const PLAIN = /^\/?[\w~-][\w.~-]*(?:\/[\w~-][\w.~-]*)*(?:\?[\w.~=&-]*)?$/;
 
-/** The URL of a path, which stays below the base whatever it looks like, or an absolute URL. */
+/** Where a request goes, and whether that is the base URL's origin. */
 function resolve(defaults: RequestDefaults, path: string | URL, params: Params | undefined): { url: string; isOwn: boolean } {
   if (typeof path === 'string' && PLAIN.test(path)) {
     // Most are like this, and to parse them takes longer than all the rest.
@@ -181,12 +179,13 @@ function resolve(defaults: RequestDefaults, path: string | URL, params: Params |
     appendParams(url, params);
     return { url: url.href, isOwn: true };
   }
-  const url = parse(defaults, path);
+  const url = urlOf(defaults, path);
   appendParams(url, params);
   return { url: url.href, isOwn: url.origin === defaults.origin };
 }
 
-function parse({ root }: RequestDefaults, path: string | URL): URL {
+/** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
+export function urlOf({ root }: RequestDefaults, path: string | URL): URL {
   if (typeof path !== 'string' && !(path instanceof URL)) {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }

@@ -112,3 +112,6 @@ impl fmt::Display for Belief {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

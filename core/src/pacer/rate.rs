@@ -226,7 +226,7 @@ impl Rate {
         if mark.seq > self.empty.seq {
             self.refused += 1;
             if self.quality == Quality::Exact && self.refused == 1 {
-                self.hold_until += HOLD; // trying costs more than one here
+                self.hold_until = self.hold_until.saturating_add(HOLD); // trying costs more than one here
             }
         }
     }
@@ -244,12 +244,11 @@ impl Rate {
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
-        self.hold_until = opens
-            + match self.quality {
-                Quality::Sought => 0,
-                Quality::Rough => ROUGH_HOLD,
-                Quality::Exact | Quality::Configured => HOLD,
-            };
+        self.hold_until = opens.saturating_add(match self.quality {
+            Quality::Sought => 0,
+            Quality::Rough => ROUGH_HOLD,
+            Quality::Exact | Quality::Configured => HOLD,
+        });
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.ready = opens;
         Lesson::Learned
@@ -277,15 +276,16 @@ impl Rate {
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
         let (whole, open) = (since(self.empty), since(opened));
-        let rested = whole - open;
-        let mut least = self.least(whole / accepted, open, mark.seq - opened.seq);
+        let rested = whole.saturating_sub(open);
+        let sent = mark.seq.saturating_sub(opened.seq);
+        let mut least = self.least(whole / accepted, open, sent);
         if self.burst_time > 0 {
             // What seemed to be the burst was in part gained while it went.
             self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
             self.burst_time = 0;
-            least = self.least(whole / accepted, open, mark.seq - opened.seq);
+            least = self.least(whole / accepted, open, sent);
         }
-        let after_rest = (mark.seq - opened.seq).saturating_sub(self.refused + self.burst);
+        let after_rest = sent.saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
 
         // By that rate, was it full when requests went again, or while the rate was held?
@@ -293,7 +293,7 @@ impl Rate {
         let saved_at = |(tried, _): (Mark, u64)| {
             let gained = nanos(tried.at.saturating_since(opened.at)) / least;
             let held = (rested / least).min(self.burst);
-            (held + gained).saturating_sub(tried.seq - opened.seq)
+            held.saturating_add(gained).saturating_sub(tried.seq.saturating_sub(opened.seq))
         };
         let underused = match self.quality {
             // It gained more than it gave until the rate had grown.
@@ -307,8 +307,8 @@ impl Rate {
             if expected.abs_diff(n) > 2 + n / 16 {
                 (self.accepted, self.time) = (0, 0); // it has changed
             }
-            self.accepted += n;
-            self.time += time;
+            self.accepted = self.accepted.saturating_add(n);
+            self.time = self.time.saturating_add(time);
             self.interval = (self.time / self.accepted).max(FASTEST);
             self.measured = self.interval;
             self.quality = Quality::Exact;
@@ -326,7 +326,8 @@ impl Rate {
     /// was empty, and `sent` were sent since it opened.
     fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
         let over = overshoot(self.burst, self.interval, self.tau());
-        let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
+        let more = (self.interval >> 10).saturating_mul(over.max(CLOSE / 5));
+        let by_overshoot = self.interval.saturating_add(more);
         // It says nothing if the rate had passed that before it grew.
         let grew_past = self.tried.is_some_and(|(_, before)| before >= by_overshoot);
         let by_overshoot = if grew_past { by_overshoot } else { u64::MAX };
@@ -338,9 +339,12 @@ impl Rate {
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
         let since = nanos(mark.at.saturating_since(self.empty.at));
-        let least = self.interval + self.interval * 3 / 7; // to 0.7 of the rate
+        if since < self.interval / 2 {
+            return; // so short a time says nothing of so long an interval
+        }
+        let least = self.interval.saturating_add(self.interval.saturating_mul(3) / 7); // 0.7 of the rate
         let halfway = since.saturating_mul(2) / (2 * accepted + 1);
-        self.interval = halfway.clamp(least, 4 * self.interval);
+        self.interval = halfway.clamp(least, least.max(self.interval.saturating_mul(4)));
     }
 
     /// Trying costs a refusal and so a rest: that of a backlog which is soon done is not worth it.
@@ -359,14 +363,15 @@ impl Rate {
             // Were there more accepted since than the rate gains, and what was saved up at rest?
             let rested =
                 self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
-            let gained = (nanos(mark.at.saturating_since(tried.at)) + rested) / held;
-            if mark.seq - tried.seq > gained + ROUGH {
+            let since = nanos(mark.at.saturating_since(tried.at));
+            let gained = since.saturating_add(rested) / held;
+            if mark.seq.saturating_sub(tried.seq) > gained + ROUGH {
                 self.quality = Quality::Sought;
             }
         }
         let fastest = if is_held { held / 3 * 2 } else { FASTEST };
         // Idle time is no reason to go faster.
-        let since = now.saturating_sub(self.last_sent).min(2 * self.interval);
+        let since = now.saturating_sub(self.last_sent).min(self.interval.saturating_mul(2));
         let less = u128::from(self.interval) * u128::from(since) / u128::from(self.tau());
         let less = (less as u64).min(self.interval / 3);
         self.interval = (self.interval - less).max(fastest).max(FASTEST);
@@ -375,9 +380,9 @@ impl Rate {
     fn tau(&self) -> u64 {
         // As fast as that, but not within a few requests.
         match self.quality {
-            Quality::Sought => SEEK_TAU.max(4 * self.interval),
-            Quality::Rough => ROUGH_TAU.max(8 * self.interval),
-            Quality::Exact | Quality::Configured => RETRY_TAU.max(16 * self.interval),
+            Quality::Sought => SEEK_TAU.max(self.interval.saturating_mul(4)),
+            Quality::Rough => ROUGH_TAU.max(self.interval.saturating_mul(8)),
+            Quality::Exact | Quality::Configured => RETRY_TAU.max(self.interval.saturating_mul(16)),
         }
     }
 }
@@ -389,7 +394,7 @@ impl Rate {
 /// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) on the left, which is within 5 % up to
 /// y = 3, that is a quadratic equation.
 fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
-    let k = u128::from(burst) * u128::from(interval) * 1024 / u128::from(tau);
+    let k = (u128::from(burst) * u128::from(interval)).saturating_mul(1024) / u128::from(tau);
     let k = k.min(512) as u64;
     let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
     let root = (b * b + 8 * k * a).isqrt();
@@ -399,3 +404,6 @@ fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,9 +55,12 @@ impl Reserve {
         }
         // The `left` ones are kept for that part of the window which they are of the reserve.
         let tail = window / TAIL;
-        let nanos = (window - tail).as_nanos() * u128::from(left) / u128::from(kept);
+        let nanos = (window - tail).as_nanos().saturating_mul(left.into()) / u128::from(kept);
         let nanos = u64::try_from(nanos + tail.as_nanos()).unwrap_or(u64::MAX);
         let at = Instant::from_nanos(reset.as_nanos().saturating_sub(nanos));
         if now >= at { Permit::Now } else { Permit::At(at) }
     }
 }
+
+#[cfg(test)]
+mod tests;
