@@ -6,7 +6,7 @@ const WINDOW: Duration = Duration::from_secs(100);
 const RESET: Instant = Instant::from_millis(1_000_000);
 
 fn permit(at_millis: u64, left: u64, kept: u64) -> Permit {
-    Reserve::permit(Instant::from_millis(at_millis), left, kept, RESET, WINDOW)
+    Reserve::permit(Instant::from_millis(at_millis), left, kept, RESET, WINDOW, false)
 }
 
 /// A reserve that saw so many urgent ones in the window before, and so many in this one.
@@ -71,7 +71,7 @@ proptest! {
     ) {
         let window = Duration::new(window, extra % 1_000_000_000);
         let (now, reset) = (Instant::from_nanos(now), Instant::from_nanos(reset));
-        match Reserve::permit(now, left.max(1), kept, reset, window) {
+        match Reserve::permit(now, left.max(1), kept, reset, window, false) {
             Permit::At(at) => prop_assert!(at > now && at <= reset),
             permit => prop_assert_eq!(permit, Permit::Now),
         }
