@@ -7,7 +7,7 @@ import type { CxoneEventMap } from './events.js';
 import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, outgoing, resolve, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, outgoing, RequestDefaults, urlOf, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -222,7 +222,7 @@ export class CxoneClient extends EventTarget {
 
   /** @internal Where a path leads. */
   urlOf(url: string | URL): URL {
-    return resolve(this.#defaults.base, url);
+    return urlOf(this.#defaults, url);
   }
 
   /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */

@@ -92,19 +92,24 @@ impl fmt::Display for Basis {
     }
 }
 
+/// To print a number of 128 bits would be a kilobyte more of WebAssembly.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `150 requests per 300000ms (announced)`, `one request each 20ms (measured)`, or both.
 impl fmt::Display for Belief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(BelievedQuota { requests, window, basis, .. }) = self.quota {
             write!(f, "{requests} requests per ")?;
             match window {
-                Some(window) => write!(f, "{}ms ({basis})", window.as_millis())?,
+                Some(window) => write!(f, "{}ms ({basis})", millis(window))?,
                 None => write!(f, "window ({basis})")?,
             }
         }
         if let Some(BelievedRate { interval, basis, .. }) = self.rate {
             let separator = if self.quota.is_some() { ", " } else { "" };
-            write!(f, "{separator}one request each {}ms ({basis})", interval.as_millis())?;
+            write!(f, "{separator}one request each {}ms ({basis})", millis(interval))?;
         }
         if self.quota.is_none() && self.rate.is_none() {
             f.write_str("unknown")?;
