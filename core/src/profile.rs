@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::config::ScopeConfig;
 use crate::pacer::{KnownLimit, Pacing};
+use crate::text::text;
 
 /// The path of the token endpoint under a gateway's base URL.
 pub const GATEWAY_TOKEN_PATH: &str = "/oauth2/token";
@@ -154,7 +155,7 @@ pub fn scopes(method: &str, path: &str) -> Vec<String> {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     match &segments[..] {
         [DIGITAL, _, "contacts", id, ..] if !reads => {
-            let mut scopes = vec![format!("dfo/contact/{id}")];
+            let mut scopes = vec![text!["dfo/contact/", *id]];
             scopes.extend([DIGITAL_UPDATE, DIGITAL].map(str::to_owned));
             scopes
         }
@@ -192,7 +193,7 @@ pub fn api_family(path: &str) -> String {
     match segments.next() {
         None => "/".into(),
         Some("api") => match segments.find(|segment| !is_version(segment)) {
-            Some(second) => format!("api/{second}"),
+            Some(second) => text!["api/", second],
             None => "api".into(),
         },
         Some(first) => first.into(),
