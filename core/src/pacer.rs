@@ -194,7 +194,10 @@ impl Pacer {
         let rate = self.rate.as_ref().filter(|_| self.learns())?;
         let explained = match mark.seq < self.event {
             true => self.explained,
-            false => !self.is_of_quota(mark, None) && rate.explains(mark),
+            false => {
+                let other = self.announced.blames(self.seq) || self.is_of_quota(mark, None);
+                !other && rate.explains(mark) && self.accepted() > 1 // itself is not, either
+            }
         };
         explained.then(|| rate.rest())
     }
@@ -210,6 +213,7 @@ impl Pacer {
         if !self.learns() {
             return false;
         }
+        let explained = refusal.stated.is_none() && self.explains(mark).is_some();
         self.refused += 1;
         if mark.seq < self.event {
             if let Some(rate) = &mut self.rate {
@@ -218,16 +222,16 @@ impl Pacer {
             if let Some(Quota::Window(window)) = &mut self.quota {
                 window.refused_again(mark);
             }
-            return false;
+            return !self.explained && self.unlearn();
         }
-        self.explained = refusal.stated.is_none() && self.explains(mark).is_some();
+        self.explained = explained;
         self.event = self.seq;
         if self.announced.is_to_blame(self.seq) {
             return true;
         }
         let long = refusal.stated.filter(|wait| *wait >= WINDOW_FROM);
         // Of those that were sent some may be refused as well, and will be taken off then.
-        let accepted = (self.seq - self.first.seq).saturating_sub(self.refused);
+        let accepted = self.accepted();
         if accepted == 0 {
             return false; // nothing was let in yet: own backoff knows as much
         }
@@ -240,7 +244,10 @@ impl Pacer {
                 let window = Window::met(accepted, self.first, now + wait, wall, now);
                 self.quota = Some(Quota::Window(window));
             }
-            (Some(Quota::Search(search)), None) => search.refused(refusal.opens, wall, now),
+            (Some(Quota::Search(search)), None) => {
+                search.refused(refusal.opens, wall, now);
+                return false; // as much is believed as before
+            }
             (Some(Quota::Window(window)), _) if window.is_of(mark, refusal.stated) => {
                 if let Some(search) = window.refused(mark, refusal, wall, now) {
                     self.quota = Some(Quota::Search(search));
@@ -315,6 +322,21 @@ impl Pacer {
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
         let knows = self.quota.is_some() || self.rate.is_some() || self.announced.is_live();
         !knows || now.saturating_since(self.last_sent) >= STALE_AFTER
+    }
+
+    /// If none was let in after all, nothing is known. Says whether something was believed.
+    fn unlearn(&mut self) -> bool {
+        let wrong = self.accepted() == 0 && self.pacing == Pacing::Learned;
+        let knew = wrong && (self.quota.is_some() || self.rate.is_some());
+        if knew {
+            (self.quota, self.rate) = (None, None);
+        }
+        knew
+    }
+
+    /// How many were accepted since nothing was known, as far as answers say otherwise.
+    fn accepted(&self) -> u64 {
+        self.seq.saturating_sub(self.first.seq).saturating_sub(self.refused)
     }
 
     fn is_of_quota(&self, mark: Mark, stated: Option<Duration>) -> bool {

@@ -320,8 +320,10 @@ impl Scopes {
         self.lane_key(lane).scopes().map(opened_at).max().unwrap_or_default()
     }
 
-    /// Notes that a lane waits for `blocker`.
+    /// Notes that a lane waits for `blocker`, and for nothing else: one that is kept from a reserve
+    /// is looked at again for its urgent requests, which may lack something different.
     pub(crate) fn park(&mut self, lane: u32, blocker: Blocker) {
+        self.unpark(lane);
         self.lane_mut(lane).blocker = Some(blocker);
         match blocker {
             Blocker::Scope(scope) => self.scope_mut(scope).parked.push(lane),

@@ -120,12 +120,12 @@ export class Host {
   readonly #clock: () => number;
 
   /** `clock` in milliseconds. */
-  constructor(instance: Instance, settings: EngineSettings, clock: () => number, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
+  constructor(instance: Instance, settings: EngineSettings, clock: () => number, target?: EventTarget, tokens?: (host: Host) => TokenSource, published = false) {
     this.instance = instance;
     this.#clock = clock;
     this.#target = target;
     try {
-      this.#engine = new instance.Engine(...encodeSettings(settings), clock());
+      this.#engine = new instance.Engine(...encodeSettings(settings, published), clock());
     } catch (error) {
       throw settingError(error);
     }

@@ -17,6 +17,8 @@ export interface Wire {
   authorization(token: number): string | undefined;
   /** The last token fetch that failed: the cause of what failed for want of a token. */
   tokenTrouble(): ErrorDetails;
+  /** Where a request goes that was made before that was known; `undefined`: it still is not. */
+  place(early: string): string | undefined;
   followRedirects: boolean;
   maxBody: number;
   statusText(status: number): string;
@@ -145,6 +147,7 @@ abstract class HttpTask extends Task {
   }
 
   send(number: number, token: number): void {
+    this.#place();
     const { method, url, headers, data, type, flags } = this.outgoing;
     const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0);
     this.#flight = flight;
@@ -268,9 +271,22 @@ abstract class HttpTask extends Task {
     return details;
   }
 
+  /** What was asked for before it was known where the APIs are has its URL now. */
+  #place(): void {
+    const { early } = this.outgoing;
+    const placed = early === undefined ? undefined : this.wire.place(early);
+    if (placed === undefined) return;
+    this.outgoing.url = placed;
+    this.outgoing.early = undefined;
+  }
+
   #transmit(flight: Flight): void {
     let sending;
     try {
+      if (this.outgoing.early !== undefined) {
+        const unknown = new TypeError('signing in finds the base URL: a request without a token needs an absolute URL');
+        throw Object.assign(unknown, { code: 'ERR_INVALID_URL' });
+      }
       if (isStream(this.outgoing.data)) {
         if (this.#sent) throw new TypeError('a stream can be sent only once');
         this.#sent = true;

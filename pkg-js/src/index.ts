@@ -1,6 +1,6 @@
 /** What the package offers. */
 
-export { CxoneClient, type ClientOptions, type CloseOptions, type FetchInit } from './client.js';
+export { CxoneClient, type ClientOptions, type CloseOptions, type CommonOptions, type FetchInit, type WhereOptions } from './client.js';
 export {
   AuthError,
   ClosedError,

@@ -148,8 +148,8 @@ export class Pagination<T> implements AsyncIterable<T> {
     const { cursor, done, pages, items, seen, overlap, partial } = this.#state;
     const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true)];
     const machine = new this.#instance.Pages(style, itemsField, new Float64Array(numbers), cursor ?? undefined, joined(seen), joined(overlap));
-    // Where the first one went: a link is one of its origin.
-    let origin: string | undefined;
+    // Where the last one went: a link is one of its origin.
+    let origin = '';
     for (let text = machine.request(); text !== undefined; text = machine.request()) {
       const [link, ...pairs] = text.split('\0');
       const all = params instanceof URLSearchParams ? new URLSearchParams(params) : { ...params };
@@ -159,7 +159,8 @@ export class Pagination<T> implements AsyncIterable<T> {
         else if (all instanceof URLSearchParams) all.set(pairs[i]!, pairs[i + 1]!);
         else all[pairs[i]!] = pairs[i + 1]!;
       }
-      origin ??= this.#client.urlOf(this.#url).origin;
+      // Before it is known where the APIs are, a path will do.
+      origin ||= this.#client.originOf(this.#url) ?? '';
       const request = link ? { url: origin + link } : { url: this.#url, params: all };
       const post = machine.flags & IN_BODY ? { method: 'POST', data: body, idempotent: true } : {};
       let response: CxoneResponse;
@@ -171,6 +172,7 @@ export class Pagination<T> implements AsyncIterable<T> {
         malformed = error;
         response = error as unknown as CxoneResponse;
       }
+      origin = new URL(response.url).origin;
       yield this.#page(machine, response, malformed, origin);
     }
   }

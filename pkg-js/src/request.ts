@@ -59,13 +59,16 @@ export interface RequestConfig extends RequestOptions {
 }
 
 /** How a request that names no scope is given one. */
-export type ScopeBy = 'client' | 'family' | ((method: string, url: URL) => string | readonly string[] | undefined);
+export type ScopeBy = 'client' | 'family' | 'published' | ((method: string, url: URL) => string | readonly string[] | undefined);
 
 /** What a client gives to its requests. */
 export class RequestDefaults {
+  /** The base URL; as long as that is not `found`, the issuer stands in for it. */
+  base!: URL;
+  found: boolean;
   /** What a path is put behind: the base URL, without a slash at its end. */
-  readonly root: string;
-  readonly origin: string;
+  root!: string;
+  origin!: string;
   /** Those of requests to the base URL's origin, and to others. */
   readonly headers: Record<string, string>;
   readonly otherHeaders: Record<string, string>;
@@ -73,9 +76,9 @@ export class RequestDefaults {
   readonly hasCredentials: boolean;
   readonly scopeBy: ScopeBy;
 
-  constructor(base: URL, headers: Record<string, string>, correlationIds: boolean, hasCredentials: boolean, scopeBy: ScopeBy) {
-    this.origin = base.origin;
-    this.root = this.origin + base.pathname.replace(/\/+$/, '');
+  constructor(base: URL, found: boolean, headers: Record<string, string>, correlationIds: boolean, hasCredentials: boolean, scopeBy: ScopeBy) {
+    this.place(base);
+    this.found = found;
     this.headers = { accept: 'application/json', 'content-type': 'application/json', ...headers };
     this.otherHeaders = { accept: 'application/json', 'content-type': 'application/json' };
     const agent = headers['user-agent'];
@@ -84,12 +87,22 @@ export class RequestDefaults {
     this.hasCredentials = hasCredentials;
     this.scopeBy = scopeBy;
   }
+
+  /** The APIs are there. */
+  place(base: URL): void {
+    this.base = base;
+    this.origin = base.origin;
+    this.root = this.origin + base.pathname.replace(/\/+$/, '');
+    this.found = true;
+  }
 }
 
 /** A request as it is kept: everything about it is checked. */
 export interface Outgoing {
   method: string;
   url: string;
+  /** What was asked for, as long as it is not known where the APIs are. */
+  early: string | undefined;
   headers: Record<string, string>;
   /** The `Content-Type` of what a function makes, if that has none of its own. */
   type: string;
@@ -136,6 +149,7 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
   return {
     method,
     url,
+    early: defaults.found || isAbsolute(config.url) ? undefined : url.slice(defaults.origin.length),
     headers,
     type,
     data: typeof data === 'function' ? (data as () => Data) : payload(data),
@@ -148,6 +162,9 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
     follows,
   };
 }
+
+/** Is it no path below the base URL? */
+export const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/i.test(String(path));
 
 /** Paths of names between single slashes, with a query or not, that a URL takes as they are. */
 const PLAIN = /^\/?[\w~-][\w.~-]*(?:\/[\w~-][\w.~-]*)*(?:\?[\w.~=&-]*)?$/;
@@ -173,7 +190,7 @@ export function urlOf({ root }: RequestDefaults, path: string | URL): URL {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }
   const text = String(path);
-  if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
+  if (!isAbsolute(text)) {
     const url = new URL(`${root}/${text.replace(/^\//, '')}`);
     if (!url.href.startsWith(`${root}/`)) throw new ConfigError('url', "its path leads out of the base URL's");
     return url;
@@ -321,5 +338,6 @@ function scopeBy(
   if (typeof scopeBy === 'function') return scopeBy(method, new URL(url));
   if (!isOwn) return new URL(url).origin;
   if (scopeBy === 'client') return undefined;
-  return instance.Engine.api_family(/^[^?#]*/.exec(url.slice(root.length))![0]);
+  const path = /^[^?#]*/.exec(url.slice(root.length))![0];
+  return scopeBy === 'published' ? instance.Engine.published_scopes(method, path).split('\0') : instance.Engine.api_family(path);
 }

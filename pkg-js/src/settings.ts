@@ -62,7 +62,7 @@ export type EncodedSettings = [
 const RESET_UNITS = ['auto', 'delta-s', 'delta-ms', 'epoch-s', 'epoch-ms'];
 
 /** Checks the types; ranges are for the engine to check. */
-export function encodeSettings(settings: EngineSettings): EncodedSettings {
+export function encodeSettings(settings: EngineSettings, published = false): EncodedSettings {
   const { backoff = {}, reading = {}, scopes = [], seed } = settings;
   object('backoff', backoff);
   object('reading', reading);
@@ -87,6 +87,7 @@ export function encodeSettings(settings: EngineSettings): EncodedSettings {
     text('scopes.name', scope.name);
     numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0);
   }
+  numbers.push(published ? 1 : 0);
   const msHeaders = reading.msHeaders ?? [];
   if (!Array.isArray(msHeaders)) throw new ConfigError('reading.msHeaders', 'give an array of header names');
   for (const name of msHeaders) text('reading.msHeaders', name);

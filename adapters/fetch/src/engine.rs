@@ -358,6 +358,11 @@ impl Engine {
         cxone_core::profile::api_family(path)
     }
 
+    /// The scopes of a request to NICE's own platform, narrowest first, joined by NUL.
+    pub fn published_scopes(method: &str, path: &str) -> String {
+        cxone_core::profile::scopes(method, path).join("\0")
+    }
+
     fn at_both(&mut self, now: f64, wall: f64) -> Now {
         self.now = moment(now, wall);
         self.now

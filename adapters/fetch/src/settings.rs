@@ -6,6 +6,7 @@
 use alloc::borrow::ToOwned;
 use core::time::Duration;
 
+use cxone_core::profile::LIMITS;
 use cxone_core::{Backoff, Config, Mode, Reading, ResetUnit, ScopeConfig};
 
 use crate::record::nanos;
@@ -14,7 +15,7 @@ use crate::record::nanos;
 /// fair_share, retry_for, max_wait, attempt_timeout, token_cooldown, backoff.base, backoff.cap,
 /// 1 for the tutorial's jitter on stated waits, 1 for strict reading, the reset unit (0 auto,
 /// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms); then for each of `scopes` its concurrency and 1
-/// if it is apart. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
+/// if it is apart; then 1 if NICE's published limits are what the others start from. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
 pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config {
     let mut numbers = numbers.iter().copied();
     let mut next = || numbers.next().unwrap_or(f64::NAN);
@@ -54,6 +55,13 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
             apart: next() == 1.0,
             pacing: None,
         });
+    }
+    if next() == 1.0 {
+        for limit in &LIMITS {
+            if config.scopes.iter().all(|scope| scope.name != limit.scope) {
+                config.scopes.push(limit.config());
+            }
+        }
     }
     config
 }
@@ -126,6 +134,15 @@ mod tests {
         assert_eq!(ms_headers[..], ["x-ms", "x-other"]);
         assert_eq!((&*config.scopes[0].name, config.scopes[0].concurrency), ("a", None));
         assert!(config.scopes[1].apart && config.scopes[1].concurrency == Some(2));
+    }
+
+    #[test]
+    fn published_limits_give_way_to_what_is_named() {
+        let numbers = [&[NAN; 13][..], &[3.0, 0.0, 1.0]].concat();
+        let config = config(&numbers, "", "media-playback");
+        assert_eq!(config.scopes.len(), LIMITS.len());
+        assert_eq!(config.scopes[0].pacing, None);
+        assert!(config.scopes[1].pacing.is_some());
     }
 
     #[test]

@@ -31,6 +31,9 @@
 //!   whole client by default, an API family or whatever you name with
 //!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
 //!   states; after it one request goes first to see, then the pace rises again.
+//! - What a server allows is learned, from what its answers announce and from its refusals, and kept
+//!   to: see [`Pacing`], and [the operator's page](cxone_core::pacing) for what is believed, why, and
+//!   how to read it. [`stats`](Client::stats) and [`notices`](Client::notices) show it.
 //! - What was refused keeps its place, and during the pause urgent requests overtake.
 //! - Timeouts, resets and 408, 425, 502, 503, 504 are retried if sending twice does no harm:
 //!   `GET`, `PUT`, `DELETE`, and what has an
@@ -49,6 +52,34 @@
 //!     let page = page?; // an error ends the run: `page.state` of the last one resumes it
 //!     println!("[Pagination] Fetched {} interactions. Total: {}", page.items.len(), page.total);
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # NICE's own platform
+//!
+//! With the [access key](ClientBuilder::access_key) of a user the client signs in to NICE's own
+//! platform: it discovers token endpoint and API host, and renews by refresh token. Its APIs page in
+//! seven ways, each a [`PageStyle`]; a [`job`](Client::job) is submitted and asked after until it is
+//! done, and a [`download`](Client::download) streams to disk:
+//!
+//! ```no_run
+//! use cxone_client::{Client, JobStyle, PageStyle};
+//! use futures_util::TryStreamExt;
+//! # use serde_json::{Value, json};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder()
+//!     .client_credentials("id", "secret")
+//!     .access_key("key id", "key secret")
+//!     .build()?; // or `Client::from_env()?`
+//!
+//! let agents = client.paginate::<Value>("/incontactapi/services/v34.0/agents");
+//! let agents: Vec<Value> = agents.style(PageStyle::links("agents")).try_collect().await?;
+//!
+//! let extraction = client.job(JobStyle::data_extraction(), "/data-extraction/v1/jobs");
+//! let (job, file) = extraction.json(&json!({ "entityName": "…" })).run_to("metadata.csv").await?;
+//! println!("{} agents; job {}, {} bytes", agents.len(), job.id, file.bytes);
 //! # Ok(())
 //! # }
 //! ```
@@ -133,5 +164,6 @@ pub use token::TokenError;
 pub use cxone_core::page::{PageError, PageState, PageStyle};
 pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
 pub use cxone_core::{
-    Backoff, ClientAuth, JobStyle, PauseReason, Priority, Reading, TokenFailure, Wall,
+    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, JobStyle, KnownLimit, Pacing,
+    PauseReason, Priority, Reading, TokenFailure, Wall,
 };

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::address::resolve;
+use crate::address::{is_relative, resolve};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::json::{at, at_mut};
@@ -227,7 +227,10 @@ impl<T: DeserializeOwned> PageStream<T> {
         };
         let request = if let Some(link) = &page.link {
             // It was followed on this origin only.
-            match resolve(self.client.settings().base.url(), &self.path) {
+            let (base, found) = self.client.settings().base.now();
+            match resolve(base, &self.path) {
+                // It is not known yet where the APIs are: a path will do.
+                Ok(_) if !found && is_relative(&self.path) => self.client.get(link),
                 Ok(first) => self.client.get(first.origin().ascii_serialization() + link),
                 Err(error) => return Some(Err(error)),
             }

@@ -400,6 +400,20 @@ async fn x31_a_link_to_another_origin_does_not_get_the_token() {
 }
 
 #[tokio::test]
+async fn a_link_is_followed_by_another_client_before_it_has_signed_in() {
+    let mock = Mock::builder().interactions(120).start().await.unwrap();
+    let run = |state: PageState| {
+        let style = PageStyle::links("agents").page_size(50);
+        client(&mock).paginate::<Value>(AGENTS).style(style).resume(state).pages()
+    };
+    let first = run(PageState::default()).try_next().await.unwrap().unwrap();
+    assert!(first.state.cursor.as_ref().unwrap().starts_with(AGENTS));
+    let rest: Vec<_> = run(first.state).try_collect().await.unwrap();
+    let rest = rest.into_iter().flat_map(|page| ids(page.items));
+    assert_eq!(ids(first.items).into_iter().chain(rest).collect::<Vec<_>>(), all(120));
+}
+
+#[tokio::test]
 async fn what_came_after_the_end_is_had_by_a_reopened_run() {
     let path = "/incontactapi/services/v34.0/contacts/completed";
     let style = PageStyle::updated_since(BEFORE);

@@ -16,7 +16,7 @@ use core::time::Duration;
 use super::belief::{Basis, BelievedQuota};
 use super::reserve::Reserve;
 use super::search::standard_below;
-use super::{Asker, Mark};
+use super::{Asker, Mark, STALE_AFTER};
 use crate::gate::Permit;
 use crate::time::Instant;
 
@@ -47,6 +47,8 @@ struct Budget {
     began: Instant,
     answered: Instant,
     reset: Instant,
+    /// So long after the last news one request asks anew, however far the reset: it may be nonsense.
+    stale: Instant,
     /// That is `answered` and a length which is only guessed.
     dated: bool,
     /// Attempts below this number may go.
@@ -59,6 +61,13 @@ struct Budget {
     whole: bool,
     /// The window has been reset, and nothing is announced since.
     awaited: bool,
+}
+
+impl Budget {
+    /// When it is asked for anew.
+    fn over(&self) -> Instant {
+        self.reset.min(self.stale)
+    }
 }
 
 /// One announcement.
@@ -97,9 +106,11 @@ impl Announced {
 
     /// A request was refused: because of this budget, however it was understood? `sent` in all.
     pub(super) fn is_to_blame(&mut self, sent: u64) -> bool {
-        let Some(budget) = self.budget.take_if(|budget| budget.awaited || sent >= budget.ends)
-        else {
+        if !self.blames(sent) {
             return false; // there is enough left: somebody else refused
+        }
+        let Some(budget) = self.budget.take() else {
+            return false; // not reached
         };
         if budget.awaited && budget.dated {
             self.too_short = budget.began.saturating_since(budget.answered);
@@ -108,6 +119,10 @@ impl Announced {
             self.coarse = true;
         }
         true
+    }
+
+    pub(super) fn blames(&self, sent: u64) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.awaited || sent >= budget.ends)
     }
 
     /// An answer said what is left. So many were `sent` so far, of which so many `others` are in
@@ -130,6 +145,7 @@ impl Announced {
                 began: mark.at,
                 answered: now,
                 reset,
+                stale: now + STALE_AFTER,
                 dated: false,
                 ends,
                 fresh_from: sent,
@@ -145,6 +161,7 @@ impl Announced {
             quota != budget.quota || said.window.is_some_and(|_| said.window != budget.length);
         budget.quota = quota;
         budget.length = said.window.or(budget.length);
+        budget.stale = now + STALE_AFTER;
         let fresh = mark.seq >= budget.fresh_from;
         if budget.awaited && !fresh {
             return news; // of the window before
@@ -152,7 +169,7 @@ impl Announced {
         // More is left than before, and not only since answers overtake each other.
         let grown = said.remaining > budget.least.saturating_add(others);
         if fresh && (budget.awaited || grown) {
-            let used = sent - mark.seq;
+            let used = sent.saturating_sub(mark.seq);
             budget.whole = budget.awaited && said.remaining.saturating_add(used) >= quota;
             self.proved |= budget.awaited && budget.dated;
             if !budget.awaited {
@@ -203,7 +220,7 @@ impl Announced {
         let Some(budget) = &self.budget else {
             return Permit::Now;
         };
-        if !budget.awaited && now >= budget.reset {
+        if !budget.awaited && now >= budget.over() {
             return Permit::Now;
         }
         if seq >= budget.ends {
@@ -211,23 +228,25 @@ impl Announced {
             return match budget.awaited {
                 _ if one_more => Permit::Now,
                 true => Permit::AfterAnswer,
-                false => Permit::At(budget.reset),
+                false => Permit::At(budget.over()),
             };
         }
         let left = budget.ends - seq;
-        if asker.high || budget.awaited || asker.backlog <= left + u64::from(in_flight) {
+        if asker.high || budget.awaited || asker.backlog <= left.saturating_add(in_flight.into()) {
             return Permit::Now;
         }
         let length = budget.length.unwrap_or(budget.reset.saturating_since(budget.began));
-        Reserve::permit(now, left, self.reserve.ample(budget.quota), budget.reset, length)
+        let kept = self.reserve.ample(budget.quota);
+        Reserve::permit(now, left, kept, budget.reset, length, self.reserve.is_wanted())
     }
 
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {
         let Some(budget) = &mut self.budget else {
             return;
         };
-        if !budget.awaited && mark.at >= budget.reset {
-            let trusted = budget.whole && (!budget.dated || self.proved);
+        if !budget.awaited && mark.at >= budget.over() {
+            let reset = mark.at >= budget.reset;
+            let trusted = reset && budget.whole && (!budget.dated || self.proved);
             (budget.awaited, budget.began, budget.fresh_from) = (true, mark.at, mark.seq);
             budget.ends = mark.seq.saturating_add(if trusted { budget.quota } else { 1 });
             self.reserve.roll();
@@ -249,3 +268,6 @@ impl Announced {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@
 //! A window that slides (a log of the last requests) frees each place when it was taken one window
 //! ago. So requests go no faster than at first: one, then two, one more for each answer.
 //!
-//! A quota may grow, or be shared with others who leave some of it. After 3, 6, 12 … windows that
+//! A quota may grow, or be shared with others who leave some of it. After 3, 5, 9 … windows that
 //! were used up without a refusal one request more is tried, at the end and by itself, and if it is
 //! accepted another; and whenever the few that are left would have to wait for a window of their
 //! own. One refusal far below the quota may be bad luck in dating; a second is believed.
@@ -138,10 +138,12 @@ impl Window {
             }
             let left = self.quota - used;
             return match self.reset {
-                Some(reset) if !asker.high && asker.backlog > left + u64::from(in_flight) => {
+                Some(reset)
+                    if !asker.high && asker.backlog > left.saturating_add(in_flight.into()) =>
+                {
                     let kept = self.reserve.as_before(self.quota);
                     let length = self.length.unwrap_or(reset.saturating_since(self.base.at));
-                    Reserve::permit(now, left, kept, reset, length)
+                    Reserve::permit(now, left, kept, reset, length, false)
                 }
                 _ => Permit::Now,
             };
@@ -159,7 +161,8 @@ impl Window {
 
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {
         if self.reset.is_some_and(|reset| mark.at >= reset) {
-            self.clean += u32::from(!self.full && self.used(mark.seq) >= self.quota);
+            let clean = !self.full && self.used(mark.seq) >= self.quota;
+            self.clean = self.clean.saturating_add(clean.into());
             (self.before, self.base) = (self.base, mark);
             (self.refused, self.beyond, self.ramp) = (0, 0, 1);
             (self.new, self.full) = (false, false);
@@ -184,7 +187,7 @@ impl Window {
         let grows = learns && used > self.quota;
         if grows {
             (self.quota, self.basis) = (used, Basis::Measured);
-            self.beyond += 1;
+            self.beyond = self.beyond.saturating_add(1);
         }
         grows
     }
@@ -299,3 +302,6 @@ impl Window {
         seq.saturating_sub(self.base.seq).saturating_sub(self.refused)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,14 @@
 //! the second until it meets the new one. In the end, when the backlog is done sooner than trying
 //! would pay, it is left at rest.
 //!
+//! A bucket that holds a single request (`limit_req` without burst) is full, and loses, whenever one
+//! comes a moment late, as each does where a timer has a grain; so what was accepted measures it too
+//! low. There the rate that was refused is itself the measure, and a refusal that states no wait costs
+//! but a moment: the interval is shortened a little with each request and lengthened with a refusal
+//! that comes soon after another, which comes to rest at a refusal in about a hundred (stochastic
+//! approximation, Robbins and Monro 1951). It is not done where a refusal states its wait, or where
+//! the interval is so long that a moment does not matter.
+//!
 //! This is the additive search of TCP's CUBIC (RFC 9438) put on its head: since a bucket, other than
 //! a queue in a network, tells its rate exactly, there is no need to fall by a factor and climb back.
 
@@ -46,6 +54,15 @@ const ROUGH_HOLD: u64 = SECOND / 2;
 /// As many accepted measure a rate roughly, and as many exactly.
 const ROUGH: u64 = 4;
 const EXACT: u64 = 16;
+
+/// Of a strict one, a refusal in so many is the price of going as near to it as that.
+const TOLERATED: u64 = 64;
+
+/// So many in flight hardly overtake each other.
+const IN_TURN: u32 = 2;
+
+/// An interval so long that a moment does not matter.
+const LONG: u64 = SECOND / 4;
 
 /// A measure that passes the true rate by less than this many 1024ths is exact enough.
 const CLOSE: u64 = 150;
@@ -76,6 +93,8 @@ pub(super) struct Rate {
     opened: Option<Mark>,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
+    /// The last refusal stated its wait.
+    stated: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
     /// Refused since `empty`, that one not counted.
@@ -160,6 +179,7 @@ impl Rate {
             empty,
             opened: None,
             new: false,
+            stated: false,
             tried: None,
             refused: 0,
             fruitless: 0,
@@ -184,6 +204,9 @@ impl Rate {
         self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
+        } else if learns && self.is_strict() {
+            let accepted = mark.seq - self.empty.seq;
+            self.interval -= (self.interval >> 14) * (1 + accepted / TOLERATED).min(16);
         }
         self.last_sent = now;
         // A quarter is left, since attempts overtake each other on their way.
@@ -214,7 +237,11 @@ impl Rate {
 
     /// For how long nothing is sent after a refusal that the rate explains.
     pub(super) fn rest(&self) -> Duration {
-        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND).max(self.interval))
+        let rest = match self.is_strict() {
+            true => self.interval,
+            false => self.interval.saturating_mul(2).min(SECOND).max(self.interval),
+        };
+        Duration::from_nanos(rest)
     }
 
     /// Another refusal of the same event.
@@ -226,7 +253,7 @@ impl Rate {
         if mark.seq > self.empty.seq {
             self.refused += 1;
             if self.quality == Quality::Exact && self.refused == 1 {
-                self.hold_until += HOLD; // trying costs more than one here
+                self.hold_until = self.hold_until.saturating_add(HOLD); // trying costs more than one here
             }
         }
     }
@@ -239,17 +266,18 @@ impl Rate {
                 return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
+        self.stated = refusal.stated.is_some();
         match accepted >= ROUGH {
-            true => self.measure(mark, accepted),
+            _ if self.is_strict() && self.tried.is_none() => self.give_way(accepted),
+            true => self.measure(mark, accepted, refusal.in_flight),
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
-        self.hold_until = opens
-            + match self.quality {
-                Quality::Sought => 0,
-                Quality::Rough => ROUGH_HOLD,
-                Quality::Exact | Quality::Configured => HOLD,
-            };
+        self.hold_until = opens.saturating_add(match self.quality {
+            Quality::Sought => 0,
+            Quality::Rough => ROUGH_HOLD,
+            Quality::Exact | Quality::Configured => HOLD,
+        });
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.ready = opens;
         Lesson::Learned
@@ -272,20 +300,52 @@ impl Rate {
         mark.seq.saturating_sub(self.empty.seq).saturating_sub(1 + self.refused)
     }
 
-    fn measure(&mut self, mark: Mark, accepted: u64) {
+    /// It was measured, lets nothing be saved up, and a refusal costs no more than a moment.
+    fn is_strict(&self) -> bool {
+        let is_measured = self.quality == Quality::Exact && self.interval < LONG;
+        self.burst == 1 && is_measured && !self.stated
+    }
+
+    /// A strict one refused.
+    fn give_way(&mut self, accepted: u64) {
+        self.interval += match accepted {
+            0..ROUGH => self.interval / 16,
+            ROUGH..EXACT => self.interval / 24,
+            EXACT..TOLERATED => self.interval / 48,
+            _ => 0,
+        };
+        if accepted < ROUGH {
+            self.quality = Quality::Rough; // should it go on, it is another limit
+        }
+    }
+
+    fn measure(&mut self, mark: Mark, accepted: u64, in_flight: u32) {
         let opened = self.opened.unwrap_or(mark);
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
         let (whole, open) = (since(self.empty), since(opened));
-        let rested = whole - open;
-        let mut least = self.least(whole / accepted, open, mark.seq - opened.seq);
+        let rested = whole.saturating_sub(open);
+        let sent = mark.seq.saturating_sub(opened.seq);
+        let mut least = self.least(whole / accepted, open, sent);
         if self.burst_time > 0 {
             // What seemed to be the burst was in part gained while it went.
             self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
             self.burst_time = 0;
-            least = self.least(whole / accepted, open, mark.seq - opened.seq);
+            least = self.least(whole / accepted, open, sent);
         }
-        let after_rest = (mark.seq - opened.seq).saturating_sub(self.refused + self.burst);
+        // One that holds a single request is full whenever that comes a moment late, and refuses what
+        // comes a moment early. (Where many are on their way, it may only seem to hold no more.)
+        if self.burst == 1 && !self.stated && in_flight <= IN_TURN && self.interval < LONG {
+            let (quality, margin) = match self.quality {
+                Quality::Sought => (Quality::Rough, self.interval / 8),
+                _ => (Quality::Exact, self.interval / 32),
+            };
+            self.quality = quality;
+            self.interval = (self.interval + margin).min(whole / accepted).max(FASTEST);
+            (self.accepted, self.time, self.measured) = (0, 0, self.interval);
+            return;
+        }
+        let after_rest = sent.saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
 
         // By that rate, was it full when requests went again, or while the rate was held?
@@ -293,7 +353,7 @@ impl Rate {
         let saved_at = |(tried, _): (Mark, u64)| {
             let gained = nanos(tried.at.saturating_since(opened.at)) / least;
             let held = (rested / least).min(self.burst);
-            (held + gained).saturating_sub(tried.seq - opened.seq)
+            held.saturating_add(gained).saturating_sub(tried.seq.saturating_sub(opened.seq))
         };
         let underused = match self.quality {
             // It gained more than it gave until the rate had grown.
@@ -307,8 +367,8 @@ impl Rate {
             if expected.abs_diff(n) > 2 + n / 16 {
                 (self.accepted, self.time) = (0, 0); // it has changed
             }
-            self.accepted += n;
-            self.time += time;
+            self.accepted = self.accepted.saturating_add(n);
+            self.time = self.time.saturating_add(time);
             self.interval = (self.time / self.accepted).max(FASTEST);
             self.measured = self.interval;
             self.quality = Quality::Exact;
@@ -326,7 +386,8 @@ impl Rate {
     /// was empty, and `sent` were sent since it opened.
     fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
         let over = overshoot(self.burst, self.interval, self.tau());
-        let by_overshoot = self.interval + (self.interval >> 10) * over.max(CLOSE / 5);
+        let more = (self.interval >> 10).saturating_mul(over.max(CLOSE / 5));
+        let by_overshoot = self.interval.saturating_add(more);
         // It says nothing if the rate had passed that before it grew.
         let grew_past = self.tried.is_some_and(|(_, before)| before >= by_overshoot);
         let by_overshoot = if grew_past { by_overshoot } else { u64::MAX };
@@ -337,10 +398,19 @@ impl Rate {
 
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
+        let is_measured = self.quality == Quality::Rough && self.measured > 0;
+        if self.burst == 1 && is_measured && self.interval < LONG {
+            // It was measured a little too short; or it has changed, then the next refusal shows it.
+            (self.interval, self.measured) = (self.interval + self.interval / 8, 0);
+            return;
+        }
         let since = nanos(mark.at.saturating_since(self.empty.at));
-        let least = self.interval + self.interval * 3 / 7; // to 0.7 of the rate
+        if since < self.interval / 2 {
+            return; // so short a time says nothing of so long an interval
+        }
+        let least = self.interval.saturating_add(self.interval.saturating_mul(3) / 7); // 0.7 of the rate
         let halfway = since.saturating_mul(2) / (2 * accepted + 1);
-        self.interval = halfway.clamp(least, 4 * self.interval);
+        self.interval = halfway.clamp(least, least.max(self.interval.saturating_mul(4)));
     }
 
     /// Trying costs a refusal and so a rest: that of a backlog which is soon done is not worth it.
@@ -359,14 +429,15 @@ impl Rate {
             // Were there more accepted since than the rate gains, and what was saved up at rest?
             let rested =
                 self.opened.map_or(0, |opened| nanos(opened.at.saturating_since(self.empty.at)));
-            let gained = (nanos(mark.at.saturating_since(tried.at)) + rested) / held;
-            if mark.seq - tried.seq > gained + ROUGH {
+            let since = nanos(mark.at.saturating_since(tried.at));
+            let gained = since.saturating_add(rested) / held;
+            if mark.seq.saturating_sub(tried.seq) > gained + ROUGH {
                 self.quality = Quality::Sought;
             }
         }
         let fastest = if is_held { held / 3 * 2 } else { FASTEST };
         // Idle time is no reason to go faster.
-        let since = now.saturating_sub(self.last_sent).min(2 * self.interval);
+        let since = now.saturating_sub(self.last_sent).min(self.interval.saturating_mul(2));
         let less = u128::from(self.interval) * u128::from(since) / u128::from(self.tau());
         let less = (less as u64).min(self.interval / 3);
         self.interval = (self.interval - less).max(fastest).max(FASTEST);
@@ -375,9 +446,9 @@ impl Rate {
     fn tau(&self) -> u64 {
         // As fast as that, but not within a few requests.
         match self.quality {
-            Quality::Sought => SEEK_TAU.max(4 * self.interval),
-            Quality::Rough => ROUGH_TAU.max(8 * self.interval),
-            Quality::Exact | Quality::Configured => RETRY_TAU.max(16 * self.interval),
+            Quality::Sought => SEEK_TAU.max(self.interval.saturating_mul(4)),
+            Quality::Rough => ROUGH_TAU.max(self.interval.saturating_mul(8)),
+            Quality::Exact | Quality::Configured => RETRY_TAU.max(self.interval.saturating_mul(16)),
         }
     }
 }
@@ -389,7 +460,7 @@ impl Rate {
 /// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) on the left, which is within 5 % up to
 /// y = 3, that is a quadratic equation.
 fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
-    let k = u128::from(burst) * u128::from(interval) * 1024 / u128::from(tau);
+    let k = (u128::from(burst) * u128::from(interval)).saturating_mul(1024) / u128::from(tau);
     let k = k.min(512) as u64;
     let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
     let root = (b * b + 8 * k * a).isqrt();
@@ -399,3 +470,6 @@ fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

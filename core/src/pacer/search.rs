@@ -119,7 +119,8 @@ impl Search {
         // It is longer than the time after which it was still closed.
         let closed = self.last_refused.saturating_since(self.first.at);
         let by_clock = || {
-            let wall = self.wall.as_millis() + millis(mark.at.saturating_since(self.last_refused));
+            let since = millis(mark.at.saturating_since(self.last_refused));
+            let wall = self.wall.as_millis().saturating_add(since);
             let began = |window: &Duration| wall % millis(*window) <= millis(CLOCKS);
             let windows = BY_CLOCK.iter().map(|seconds| Duration::from_secs(*seconds));
             windows.into_iter().filter(|window| *window > closed).find(began)
@@ -169,7 +170,8 @@ pub(super) fn standard(length: Duration) -> Option<Duration> {
 pub(super) fn between(shorter: Duration, longer: Duration) -> Option<Duration> {
     let windows = WINDOWS.iter().map(|seconds| Duration::from_secs(*seconds));
     let chosen = windows.into_iter().find(|window| *window > shorter && *window < longer);
-    chosen.or_else(|| (longer > shorter / 8 * 9).then(|| (shorter + longer) / 2))
+    let is_longer = longer > (shorter / 8).saturating_mul(9);
+    chosen.or_else(|| is_longer.then(|| shorter / 2 + longer / 2))
 }
 
 /// The longest such window of at most this length, if it is that but for `rounding`.
@@ -188,7 +190,7 @@ pub(super) fn window_of(
     let seen = reset.saturating_since(first);
     standard(seen).or_else(|| {
         // Does the clock begin one at its reset, of which a part was over at the first use?
-        let at = wall.as_millis() + millis(reset.saturating_since(now));
+        let at = wall.as_millis().saturating_add(millis(reset.saturating_since(now)));
         let ends = |window: &Duration| *window >= seen && at % millis(*window) <= millis(CLOCKS);
         WINDOWS.iter().filter(|seconds| **seconds >= 10).map(|s| Duration::from_secs(*s)).find(ends)
     })
@@ -197,3 +199,6 @@ pub(super) fn window_of(
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

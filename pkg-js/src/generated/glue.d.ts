@@ -53,7 +53,10 @@ export interface WasmEngine {
 
 export interface WasmCredentials {
   leak_in(query: string): boolean;
-  form(): string;
+  start(): void;
+  url(): string;
+  form(): string | undefined;
+  api(): string | undefined;
   authorization(): string | undefined;
   read(generation: number, status: number, body: Uint8Array): number;
   lifetime(): number;
@@ -107,12 +110,18 @@ export interface Glue {
     signal_headers(): string;
     status_text(status: number): string;
     api_family(path: string): string;
+    published_scopes(method: string, path: string): string;
   };
   Credentials: new (
     id: string,
     secret: string,
     scope: string | undefined,
     basic: boolean,
+    keyId: string | undefined,
+    keySecret: string | undefined,
+    issuer: string | undefined,
+    tokenUrl: string | undefined,
+    findApi: boolean,
   ) => WasmCredentials;
   Pages: new (
     style: string,
