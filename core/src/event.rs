@@ -4,13 +4,14 @@
 //! Ids cross, never payloads: the host keeps URLs, bodies, answers and reply channels by
 //! [`RequestId`], and token strings by [`Generation`].
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
 use crate::error::{RequestError, TokenFailure};
 use crate::pacer::Belief;
+use crate::text::text;
 use crate::time::Instant;
 
 /// How urgent a request is. HIGH leaves before NORMAL before LOW, first come first served within
@@ -405,30 +406,35 @@ impl Notice {
                     PauseReason::Stated { .. }
                     | PauseReason::Backoff { .. }
                     | PauseReason::Pace { .. } => {
-                        format!("Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
+                        text!["Rate limit hit. Retrying in ", ms, "ms (attempt ", attempt, ")"]
                     }
-                    PauseReason::Outage => {
-                        format!("No answer from the server. Retrying in {ms}ms (attempt {attempt})")
-                    }
+                    PauseReason::Outage => text![
+                        "No answer from the server. Retrying in ",
+                        ms,
+                        "ms (attempt ",
+                        attempt,
+                        ")"
+                    ],
                     PauseReason::Budget => {
-                        format!("The announced budget is spent. Next request in {ms}ms")
+                        text!["The announced budget is spent. Next request in ", ms, "ms"]
                     }
                 }
             }
             Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
             Notice::Recovered { .. } => "Back at full speed".into(),
-            Notice::Believes { belief, .. } => format!("Rate limit believed: {belief}"),
+            Notice::Believes { belief, .. } => text!["Rate limit believed: ", belief.text()],
             Notice::Retrying { wait, failures, .. } => {
-                format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
+                let ms = millis(*wait);
+                text!["Request failed. Retrying in ", ms, "ms (attempt ", failures, ")"]
             }
             Notice::TokenValid { until, .. } => {
                 let lifetime = until.saturating_since(now).as_secs();
-                format!("Access token fetched, used for {lifetime}s")
+                text!["Access token fetched, used for ", lifetime, "s"]
             }
             Notice::TokenRetrying { wait, failure } => {
-                format!("{failure}. Retrying in {}ms", millis(*wait))
+                text![failure.text(), ". Retrying in ", millis(*wait), "ms"]
             }
-            Notice::TokenRefused { failure } => failure.to_string(),
+            Notice::TokenRefused { failure } => failure.text(),
         }
     }
 }

@@ -141,6 +141,7 @@ pub mod sign_in;
 pub mod signals;
 mod status;
 mod structured_field;
+mod text;
 pub mod time;
 mod timer;
 mod token;

@@ -15,11 +15,12 @@
 //! CXone's APIs page in seven ways, each a [`PageStyle`].
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::text;
 use crate::time::Wall;
 
 mod error;
@@ -407,10 +408,8 @@ fn sort(numbers: &mut [u64]) {
     }
 }
 
-/// In one place, so that there is only one copy of what it comes to.
-#[inline(never)]
 fn decimal(number: u64) -> String {
-    number.to_string()
+    text![number]
 }
 
 /// A fingerprint of an item, or of anything: 64-bit FNV-1a. Of two different texts it is the same

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::config::ScopeConfig;
 use crate::pacer::{KnownLimit, Pacing};
+use crate::text::text;
 
 /// The path of the token endpoint under a gateway's base URL.
 pub const GATEWAY_TOKEN_PATH: &str = "/oauth2/token";
@@ -201,7 +202,7 @@ pub fn api_family(path: &str) -> String {
     match segments.next() {
         None => "/".into(),
         Some("api") => match segments.find(|segment| !is_version(segment)) {
-            Some(second) => format!("api/{second}"),
+            Some(second) => text!["api/", second],
             None => "api".into(),
         },
         Some(first) => first.into(),

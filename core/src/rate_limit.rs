@@ -3,7 +3,6 @@
 //! (`RateLimit-Limit`, `-Remaining`, `-Reset`), and the `X-` headers that came before it.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
@@ -12,6 +11,7 @@ use crate::field::{self, Decimal, MAX_WAIT_MS};
 use crate::http_date;
 use crate::reading::{Mode, Reading, ResetUnit};
 use crate::structured_field::{self, Item, Value};
+use crate::text::text;
 use crate::time::Wall;
 
 /// What is left of a limit, as a response announces it.
@@ -143,7 +143,7 @@ fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> 
     let (quota, remaining, reset) = (member("limit")?, member("remaining")?, member("reset")?);
     remaining.or(reset)?; // a quota alone says nothing about what is left
     let reset = reset
-        .and_then(|number| reset_wait(&number.to_string(), reading, now))
+        .and_then(|number| reset_wait(&text![number], reading, now))
         .map(Duration::from_millis);
     Some(Limit { header: "ratelimit", name: None, quota, remaining, reset, counts_requests: true })
 }

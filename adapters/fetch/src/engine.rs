@@ -1,7 +1,7 @@
 //! The engine, as JavaScript calls it.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -78,7 +78,7 @@ impl Engine {
             seed as u64,
             now,
         )
-        .map_err(|error| JsValue::from(format!("{}\n{}", error.field, error.fix)))?;
+        .map_err(|error| JsValue::from([error.field, "\n", error.fix].concat()))?;
         let records = Records::new(ROOM);
         let (texts, refusal) = (Vec::new(), String::new());
         Ok(Engine { engine, now, records, texts, refusal, roomy_until: STEP / 8 })
@@ -163,7 +163,7 @@ impl Engine {
                 id as f64
             }
             Err(error) => {
-                self.refusal = error.to_string();
+                self.refusal = error.text();
                 match error {
                     SubmitError::QueueFull { .. } => QUEUE_FULL,
                     SubmitError::Closed => CLOSED,

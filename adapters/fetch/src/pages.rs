@@ -1,7 +1,7 @@
 //! Pagination: the state machine of the engine's crate.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -148,7 +148,7 @@ impl Pages {
             fingerprints: &self.fingerprints,
             origin,
         };
-        let problem = self.pages.answer(fields).err().map(|error| error.to_string());
+        let problem = self.pages.answer(fields).err().map(|error| error.text());
         self.fingerprints.clear();
         problem
     }

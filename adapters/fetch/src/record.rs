@@ -27,7 +27,7 @@
 //! same drain.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -151,7 +151,7 @@ pub(crate) fn write(output: &Output, to: &mut Records, texts: &mut Vec<String>, 
             to.push(code);
             to.push(f64::from(status));
             to.push(retry_at.map_or(f64::NAN, millis));
-            to.push(text(error.to_string(), texts));
+            to.push(text(error.text(), texts));
         }
         Output::Notice(notice) => write_notice(notice, to, texts, now),
     }
@@ -265,7 +265,7 @@ fn write_notice(notice: &Notice, to: &mut Records, texts: &mut Vec<String>, now:
     for number in &numbers {
         to.push(*number);
     }
-    to.push(scope.map_or(NONE, |name| text(name.to_string(), texts)));
+    to.push(scope.map_or(NONE, |name| text(String::from(&**name), texts)));
     to.push(text(notice.line(now), texts));
 }
 

@@ -120,7 +120,7 @@ impl Credentials {
             }
             Err(refusal) => {
                 let said = match (&refusal.error, &refusal.description) {
-                    (Some(code), Some(description)) => format!("{code}: {description}"),
+                    (Some(code), Some(description)) => [&**code, ": ", description].concat(),
                     (Some(text), None) | (None, Some(text)) => text.clone(),
                     (None, None) => refusal.problem.to_owned(),
                 };

@@ -1,8 +1,11 @@
 //! What may be told of a pacer: its settings, and what it believes.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use crate::text::text;
 use crate::time::Instant;
 
 /// How a scope is paced.
@@ -81,36 +84,50 @@ pub enum Basis {
     Sought,
 }
 
-impl fmt::Display for Basis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Basis {
+    const fn word(self) -> &'static str {
+        match self {
             Basis::Configured => "configured",
             Basis::Announced => "announced",
             Basis::Measured => "measured",
             Basis::Sought => "sought",
-        })
+        }
     }
 }
 
-/// `150 requests per 300000ms (announced)`, `one request each 20ms (measured)`, or both.
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Belief {
+    /// What its `Display` shows: `150 requests per 300000ms (announced)`, `one request each 20ms
+    /// (measured)`, or both.
+    pub fn text(&self) -> String {
+        let quota = self.quota.map(|BelievedQuota { requests, window, basis, .. }| {
+            let span = window.map_or_else(|| "window".to_owned(), |it| text![millis(it), "ms"]);
+            text![requests, " requests per ", span, " (", basis.word(), ")"]
+        });
+        let rate = self.rate.map(|BelievedRate { interval, basis, .. }| {
+            text!["one request each ", millis(interval), "ms (", basis.word(), ")"]
+        });
+        match (quota, rate) {
+            (Some(quota), Some(rate)) => text![quota, ", ", rate],
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => "unknown".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Belief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(BelievedQuota { requests, window, basis, .. }) = self.quota {
-            write!(f, "{requests} requests per ")?;
-            match window {
-                Some(window) => write!(f, "{}ms ({basis})", window.as_millis())?,
-                None => write!(f, "window ({basis})")?,
-            }
-        }
-        if let Some(BelievedRate { interval, basis, .. }) = self.rate {
-            let separator = if self.quota.is_some() { ", " } else { "" };
-            write!(f, "{separator}one request each {}ms ({basis})", interval.as_millis())?;
-        }
-        if self.quota.is_none() && self.rate.is_none() {
-            f.write_str("unknown")?;
-        }
-        Ok(())
+        f.write_str(&self.text())
     }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -121,8 +121,7 @@ impl Search {
         let by_clock = || {
             let since = millis(mark.at.saturating_since(self.last_refused));
             let wall = self.wall.as_millis().saturating_add(since);
-            let began =
-                |window: &Duration| u128::from(wall) % window.as_millis() <= CLOCKS.as_millis();
+            let began = |window: &Duration| wall % millis(*window) <= millis(CLOCKS);
             let windows = BY_CLOCK.iter().map(|seconds| Duration::from_secs(*seconds));
             windows.into_iter().filter(|window| *window > closed).find(began)
         };
@@ -192,9 +191,7 @@ pub(super) fn window_of(
     standard(seen).or_else(|| {
         // Does the clock begin one at its reset, of which a part was over at the first use?
         let at = wall.as_millis().saturating_add(millis(reset.saturating_since(now)));
-        let ends = |window: &Duration| {
-            *window >= seen && u128::from(at) % window.as_millis() <= CLOCKS.as_millis()
-        };
+        let ends = |window: &Duration| *window >= seen && at % millis(*window) <= millis(CLOCKS);
         WINDOWS.iter().filter(|seconds| **seconds >= 10).map(|s| Duration::from_secs(*s)).find(ends)
     })
 }

@@ -1,7 +1,10 @@
 //! Why a run of pages ended before its last page.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
+
+use crate::text::text;
 
 /// Why a run of pages ended before its last page. None of these is ever taken for success:
 /// [`Pages::state`](super::Pages::state) still is the position before the page that failed.
@@ -32,46 +35,58 @@ pub enum PageError {
     Over,
 }
 
-impl fmt::Display for PageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl PageError {
+    /// What its `Display` shows.
+    pub fn text(&self) -> String {
         match self {
             PageError::Status(status) => {
-                write!(f, "the page came with status {status}; resume from the last checkpoint")
+                text!["the page came with status ", status, "; resume from the last checkpoint"]
             }
-            PageError::Empty(status) => write!(
-                f,
-                "the page came with status {status} and no body, where an object was due; \
-                 resume from the last checkpoint"
-            ),
-            PageError::NotAnObject => f.write_str(
-                "the body of the page is not a JSON object; check the address, \
-                 then resume from the last checkpoint",
-            ),
-            PageError::NoItems(field) => write!(
-                f,
-                "the page has no array in `{field}`; check that the address pages in this style"
-            ),
-            PageError::BadCursor(field) => write!(
-                f,
-                "`{field}` holds neither a usable string nor an integer; \
+            PageError::Empty(status) => text![
+                "the page came with status ",
+                status,
+                " and no body, where an object was due; resume from the last checkpoint"
+            ],
+            PageError::NotAnObject => "the body of the page is not a JSON object; \
+                 check the address, then resume from the last checkpoint"
+                .to_owned(),
+            PageError::NoItems(field) => text![
+                "the page has no array in `",
+                field,
+                "`; check that the address pages in this style"
+            ],
+            PageError::BadCursor(field) => text![
+                "`",
+                field,
+                "` holds neither a usable string nor an integer; \
                  check that the address pages in this style"
-            ),
-            PageError::RepeatedCursor(field) => write!(
-                f,
-                "`{field}` repeats a cursor of an earlier page, so the run would not end; \
+            ],
+            PageError::RepeatedCursor(field) => text![
+                "`",
+                field,
+                "` repeats a cursor of an earlier page, so the run would not end; \
                  start anew, and report it to whoever runs the API if it stays"
-            ),
-            PageError::OtherOrigin(field) => write!(
-                f,
-                "`{field}` leads to another origin, which must not get the token; \
-                 check the base URL"
-            ),
-            PageError::Incomplete { items, total } => write!(
-                f,
-                "the server names no further page after {items} of {total} items; start anew"
-            ),
-            PageError::Over => f.write_str("the run of pages has ended; start or resume another"),
+            ],
+            PageError::OtherOrigin(field) => text![
+                "`",
+                field,
+                "` leads to another origin, which must not get the token; check the base URL"
+            ],
+            PageError::Incomplete { items, total } => text![
+                "the server names no further page after ",
+                items,
+                " of ",
+                total,
+                " items; start anew"
+            ],
+            PageError::Over => "the run of pages has ended; start or resume another".to_owned(),
         }
+    }
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 
