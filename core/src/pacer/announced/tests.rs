@@ -225,8 +225,8 @@ proptest! {
             let (a, b) = (extreme(a), extreme(b));
             let last = Mark { seq: seq.saturating_sub(few), at: now };
             match step {
-                0 => now = now + Duration::from_nanos(a),
-                1 => now = now + ms(few * 1000),
+                0 => now += Duration::from_nanos(a),
+                1 => now += ms(few * 1000),
                 2 => drop(announced.spent(now + Duration::from_secs(a), now)),
                 3 => drop(announced.is_to_blame(seq)),
                 4 if seq > 0 => {

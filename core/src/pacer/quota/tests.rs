@@ -299,14 +299,15 @@ proptest! {
         for (step, number) in steps {
             let last = Mark { seq: seq - 1, at: now };
             match step {
-                0 => now = now + Duration::from_nanos(number),
+                0 => now += Duration::from_nanos(number),
                 1 => drop(window.passed(last, now, number % 4 > 0)),
                 2 => window.refused_again(last),
                 3 => {
                     let long = Duration::from_nanos(number);
                     let stated = Some(long).filter(|_| number % 2 == 0);
                     let refusal = Refusal { stated, in_flight: 65_535, opens: now + long };
-                    drop(window.refused(last, refusal, wall, now));
+                    let search = window.refused(last, refusal, wall, now);
+                    prop_assert!(search.is_none_or(|search| search.permit(Instant::FAR) == Permit::Now));
                 }
                 _ => {
                     window.sent(Mark { seq, at: now }, number % 2 == 0);

@@ -376,7 +376,7 @@ proptest! {
         for (step, number) in steps {
             let last = Mark { seq: seq - 1, at: now };
             match step {
-                0 => now = now + Duration::from_nanos(number),
+                0 => now += Duration::from_nanos(number),
                 1 => rate.passed(last, now),
                 2 => rate.refused_again(last),
                 3 if last.seq >= event => {
