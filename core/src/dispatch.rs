@@ -50,29 +50,30 @@ impl Engine {
     }
 
     /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
-    /// until what blocks them changes. `free` is a lane that was just found to be none of these:
-    /// mostly all classes are in the same one.
+    /// until what blocks them changes. `free` is a lane that was just found to be none of these,
+    /// and whether for HIGH: mostly all classes are in the same one.
     fn front(
         &mut self,
         class: Priority,
         shared: bool,
-        free: &mut Option<u32>,
+        free: &mut Option<(u32, bool)>,
     ) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
-            if *free == Some(lane) {
+            let high = class == Priority::High;
+            if *free == Some((lane, high)) {
                 return Some((lane, slot));
             }
-            let asker = self.asker(lane, class == Priority::High);
+            let asker = self.asker(lane, high);
             let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant, asker) {
                 Some((scope, parked)) => (Blocker::Scope(scope), parked),
                 None if !self.scopes.lane_key(lane).auth => {
-                    *free = Some(lane);
+                    *free = Some((lane, high));
                     return Some((lane, slot));
                 }
                 None => match self.token.need(self.now.instant) {
                     Need::Use(_) => {
-                        *free = Some(lane);
+                        *free = Some((lane, high));
                         return Some((lane, slot));
                     }
                     Need::Refused(failure, retry_at) => {

@@ -92,6 +92,8 @@
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
 //! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
+//! [`pacing`] explains to an operator what the engine believes of a server's limits, and how to read
+//! it.
 #![forbid(unsafe_code)]
 // Without a standard library there is none to call: no clock, no thread, no file. Tests have one.
 #![cfg_attr(not(test), no_std)]
@@ -123,6 +125,10 @@ mod json;
 mod key_set;
 pub mod oauth;
 mod pacer;
+#[doc = include_str!("../docs/pacing.md")]
+pub mod pacing {
+    pub use crate::pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
+}
 pub mod page;
 pub mod profile;
 mod queue;

@@ -7,7 +7,7 @@ import type { CxoneEventMap } from './events.js';
 import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, isAbsolute, outgoing, parse, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, isAbsolute, outgoing, urlOf, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -168,7 +168,7 @@ export class CxoneClient extends EventTarget {
       signalHeaders: matter,
       authorization: (token) => tokens?.authorization(token),
       tokenTrouble: () => tokens?.trouble ?? {},
-      place: (early) => (this.#defaults.found ? parse(this.#defaults, early).href : undefined),
+      place: (early) => (this.#defaults.found ? urlOf(this.#defaults, early).href : undefined),
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
       statusText: this.#instance.Engine.status_text,
@@ -261,7 +261,7 @@ export class CxoneClient extends EventTarget {
 
   /** @internal The origin of what is asked for; `undefined` as long as it is not known where the APIs are. */
   originOf(url: string | URL): string | undefined {
-    return this.#defaults.found || isAbsolute(url) ? parse(this.#defaults, url).origin : undefined;
+    return this.#defaults.found || isAbsolute(url) ? urlOf(this.#defaults, url).origin : undefined;
   }
 
   /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */

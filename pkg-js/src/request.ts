@@ -169,7 +169,7 @@ export const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/
 /** Paths of names between single slashes, with a query or not, that a URL takes as they are. */
 const PLAIN = /^\/?[\w~-][\w.~-]*(?:\/[\w~-][\w.~-]*)*(?:\?[\w.~=&-]*)?$/;
 
-/** The URL of a path, which stays below the base whatever it looks like, or an absolute URL. */
+/** Where a request goes, and whether that is the base URL's origin. */
 function resolve(defaults: RequestDefaults, path: string | URL, params: Params | undefined): { url: string; isOwn: boolean } {
   if (typeof path === 'string' && PLAIN.test(path)) {
     // Most are like this, and to parse them takes longer than all the rest.
@@ -179,13 +179,13 @@ function resolve(defaults: RequestDefaults, path: string | URL, params: Params |
     appendParams(url, params);
     return { url: url.href, isOwn: true };
   }
-  const url = parse(defaults, path);
+  const url = urlOf(defaults, path);
   appendParams(url, params);
   return { url: url.href, isOwn: url.origin === defaults.origin };
 }
 
 /** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
-export function parse({ root }: RequestDefaults, path: string | URL): URL {
+export function urlOf({ root }: RequestDefaults, path: string | URL): URL {
   if (typeof path !== 'string' && !(path instanceof URL)) {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cxone_core::profile::{self, Profile};
 use cxone_core::{
-    AccessKey, Backoff, ClientAuth, ClientCredentials, Config, Engine, Now, Reading, ScopeConfig,
-    SignIn, SignInConfig,
+    AccessKey, Backoff, ClientAuth, ClientCredentials, Config, Engine, Now, Pacing, Reading,
+    ScopeConfig, SignIn, SignInConfig,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -286,15 +286,42 @@ impl ClientBuilder {
         self
     }
 
+    /// How requests are paced, in each scope apart. Default [`Pacing::Learned`]: by what the
+    /// server announces, and by what its refusals teach. See [the operator's page](cxone_core::pacing).
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.engine.pacing = pacing;
+        self
+    }
+
+    /// How the requests of that scope are paced, if otherwise than [`pacing`](Self::pacing) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cxone_client::{Client, KnownLimit, Pacing};
+    ///
+    /// // Media playback has a published limit: 150 requests in 5 minutes.
+    /// let per = Duration::from_secs(300);
+    /// let published = KnownLimit { requests: 150, per, burst: None };
+    /// let client = Client::builder().scope_pacing("media-playback", Pacing::Seeded(published));
+    /// ```
+    pub fn scope_pacing(mut self, scope: impl Into<String>, pacing: Pacing) -> Self {
+        self.scope_config(scope.into()).pacing = Some(pacing);
+        self
+    }
+
     /// At most so many requests of that scope are in flight at once, inside the client's limit.
-    pub fn scope_limit(self, scope: impl Into<String>, concurrency: u32) -> Self {
-        self.scope_config(scope.into(), concurrency, false)
+    pub fn scope_limit(mut self, scope: impl Into<String>, concurrency: u32) -> Self {
+        let scope = self.scope_config(scope.into());
+        (scope.concurrency, scope.apart) = (Some(concurrency), false);
+        self
     }
 
     /// As [`scope_limit`](Self::scope_limit), but apart from the client's limit: for long polls,
     /// which would hold a slot for minutes.
-    pub fn scope_limit_apart(self, scope: impl Into<String>, concurrency: u32) -> Self {
-        self.scope_config(scope.into(), concurrency, true)
+    pub fn scope_limit_apart(mut self, scope: impl Into<String>, concurrency: u32) -> Self {
+        let scope = self.scope_config(scope.into());
+        (scope.concurrency, scope.apart) = (Some(concurrency), true);
+        self
     }
 
     /// The seed of the jitter, for a run that can be repeated. Default: random.
@@ -303,14 +330,15 @@ impl ClientBuilder {
         self
     }
 
-    fn scope_config(mut self, name: String, concurrency: u32, apart: bool) -> Self {
-        self.engine.scopes.push(ScopeConfig {
-            name,
-            concurrency: Some(concurrency),
-            apart,
-            pacing: None,
+    /// What is known of a scope: of one name there is one, and of two values the later counts.
+    fn scope_config(&mut self, name: String) -> &mut ScopeConfig {
+        let scopes = &mut self.engine.scopes;
+        let known = scopes.iter().position(|scope| scope.name == name);
+        let at = known.unwrap_or_else(|| {
+            scopes.push(ScopeConfig { name, concurrency: None, apart: false, pacing: None });
+            scopes.len() - 1
         });
-        self
+        &mut scopes[at]
     }
 }
 
@@ -420,9 +448,10 @@ impl ClientBuilder {
         };
         if profile == Profile::Platform {
             for limit in profile::LIMITS {
-                let known = self.engine.scopes.iter().any(|scope| scope.name == limit.scope);
-                if !known {
-                    self.engine.scopes.push(limit.config());
+                let scopes = &mut self.engine.scopes;
+                match scopes.iter_mut().find(|scope| scope.name == limit.scope) {
+                    None => scopes.push(limit.config()),
+                    Some(scope) => scope.pacing = scope.pacing.or(limit.pacing),
                 }
             }
         }

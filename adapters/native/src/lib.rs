@@ -31,6 +31,9 @@
 //!   whole client by default, an API family or whatever you name with
 //!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
 //!   states; after it one request goes first to see, then the pace rises again.
+//! - What a server allows is learned, from what its answers announce and from its refusals, and kept
+//!   to: see [`Pacing`], and [the operator's page](cxone_core::pacing) for what is believed, why, and
+//!   how to read it. [`stats`](Client::stats) and [`notices`](Client::notices) show it.
 //! - What was refused keeps its place, and during the pause urgent requests overtake.
 //! - Timeouts, resets and 408, 425, 502, 503, 504 are retried if sending twice does no harm:
 //!   `GET`, `PUT`, `DELETE`, and what has an
@@ -161,5 +164,6 @@ pub use token::TokenError;
 pub use cxone_core::page::{PageError, PageState, PageStyle};
 pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
 pub use cxone_core::{
-    Backoff, ClientAuth, JobStyle, PauseReason, Priority, Reading, TokenFailure, Wall,
+    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, JobStyle, KnownLimit, Pacing,
+    PauseReason, Priority, Reading, TokenFailure, Wall,
 };

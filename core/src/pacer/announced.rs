@@ -236,7 +236,8 @@ impl Announced {
             return Permit::Now;
         }
         let length = budget.length.unwrap_or(budget.reset.saturating_since(budget.began));
-        Reserve::permit(now, left, self.reserve.ample(budget.quota), budget.reset, length)
+        let kept = self.reserve.ample(budget.quota);
+        Reserve::permit(now, left, kept, budget.reset, length, self.reserve.is_wanted())
     }
 
     pub(super) fn sent(&mut self, mark: Mark, high: bool) {

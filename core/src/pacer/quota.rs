@@ -143,7 +143,7 @@ impl Window {
                 {
                     let kept = self.reserve.as_before(self.quota);
                     let length = self.length.unwrap_or(reset.saturating_since(self.base.at));
-                    Reserve::permit(now, left, kept, reset, length)
+                    Reserve::permit(now, left, kept, reset, length, false)
                 }
                 _ => Permit::Now,
             };

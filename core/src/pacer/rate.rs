@@ -19,6 +19,14 @@
 //! the second until it meets the new one. In the end, when the backlog is done sooner than trying
 //! would pay, it is left at rest.
 //!
+//! A bucket that holds a single request (`limit_req` without burst) is full, and loses, whenever one
+//! comes a moment late, as each does where a timer has a grain; so what was accepted measures it too
+//! low. There the rate that was refused is itself the measure, and a refusal that states no wait costs
+//! but a moment: the interval is shortened a little with each request and lengthened with a refusal
+//! that comes soon after another, which comes to rest at a refusal in about a hundred (stochastic
+//! approximation, Robbins and Monro 1951). It is not done where a refusal states its wait, or where
+//! the interval is so long that a moment does not matter.
+//!
 //! This is the additive search of TCP's CUBIC (RFC 9438) put on its head: since a bucket, other than
 //! a queue in a network, tells its rate exactly, there is no need to fall by a factor and climb back.
 
@@ -46,6 +54,15 @@ const ROUGH_HOLD: u64 = SECOND / 2;
 /// As many accepted measure a rate roughly, and as many exactly.
 const ROUGH: u64 = 4;
 const EXACT: u64 = 16;
+
+/// Of a strict one, a refusal in so many is the price of going as near to it as that.
+const TOLERATED: u64 = 64;
+
+/// So many in flight hardly overtake each other.
+const IN_TURN: u32 = 2;
+
+/// An interval so long that a moment does not matter.
+const LONG: u64 = SECOND / 4;
 
 /// A measure that passes the true rate by less than this many 1024ths is exact enough.
 const CLOSE: u64 = 150;
@@ -76,6 +93,8 @@ pub(super) struct Rate {
     opened: Option<Mark>,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
+    /// The last refusal stated its wait.
+    stated: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
     /// Refused since `empty`, that one not counted.
@@ -160,6 +179,7 @@ impl Rate {
             empty,
             opened: None,
             new: false,
+            stated: false,
             tried: None,
             refused: 0,
             fruitless: 0,
@@ -184,6 +204,9 @@ impl Rate {
         self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
+        } else if learns && self.is_strict() {
+            let accepted = mark.seq - self.empty.seq;
+            self.interval -= (self.interval >> 14) * (1 + accepted / TOLERATED).min(16);
         }
         self.last_sent = now;
         // A quarter is left, since attempts overtake each other on their way.
@@ -214,7 +237,11 @@ impl Rate {
 
     /// For how long nothing is sent after a refusal that the rate explains.
     pub(super) fn rest(&self) -> Duration {
-        Duration::from_nanos(self.interval.saturating_mul(2).min(SECOND).max(self.interval))
+        let rest = match self.is_strict() {
+            true => self.interval,
+            false => self.interval.saturating_mul(2).min(SECOND).max(self.interval),
+        };
+        Duration::from_nanos(rest)
     }
 
     /// Another refusal of the same event.
@@ -239,8 +266,10 @@ impl Rate {
                 return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
+        self.stated = refusal.stated.is_some();
         match accepted >= ROUGH {
-            true => self.measure(mark, accepted),
+            _ if self.is_strict() && self.tried.is_none() => self.give_way(accepted),
+            true => self.measure(mark, accepted, refusal.in_flight),
             false => self.slow_down(mark, accepted),
         }
         let opens = refusal.opens.as_nanos();
@@ -271,7 +300,26 @@ impl Rate {
         mark.seq.saturating_sub(self.empty.seq).saturating_sub(1 + self.refused)
     }
 
-    fn measure(&mut self, mark: Mark, accepted: u64) {
+    /// It was measured, lets nothing be saved up, and a refusal costs no more than a moment.
+    fn is_strict(&self) -> bool {
+        let is_measured = self.quality == Quality::Exact && self.interval < LONG;
+        self.burst == 1 && is_measured && !self.stated
+    }
+
+    /// A strict one refused.
+    fn give_way(&mut self, accepted: u64) {
+        self.interval += match accepted {
+            0..ROUGH => self.interval / 16,
+            ROUGH..EXACT => self.interval / 24,
+            EXACT..TOLERATED => self.interval / 48,
+            _ => 0,
+        };
+        if accepted < ROUGH {
+            self.quality = Quality::Rough; // should it go on, it is another limit
+        }
+    }
+
+    fn measure(&mut self, mark: Mark, accepted: u64, in_flight: u32) {
         let opened = self.opened.unwrap_or(mark);
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
@@ -284,6 +332,18 @@ impl Rate {
             self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
             self.burst_time = 0;
             least = self.least(whole / accepted, open, sent);
+        }
+        // One that holds a single request is full whenever that comes a moment late, and refuses what
+        // comes a moment early. (Where many are on their way, it may only seem to hold no more.)
+        if self.burst == 1 && !self.stated && in_flight <= IN_TURN && self.interval < LONG {
+            let (quality, margin) = match self.quality {
+                Quality::Sought => (Quality::Rough, self.interval / 8),
+                _ => (Quality::Exact, self.interval / 32),
+            };
+            self.quality = quality;
+            self.interval = (self.interval + margin).min(whole / accepted).max(FASTEST);
+            (self.accepted, self.time, self.measured) = (0, 0, self.interval);
+            return;
         }
         let after_rest = sent.saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
@@ -338,6 +398,12 @@ impl Rate {
 
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
+        let is_measured = self.quality == Quality::Rough && self.measured > 0;
+        if self.burst == 1 && is_measured && self.interval < LONG {
+            // It was measured a little too short; or it has changed, then the next refusal shows it.
+            (self.interval, self.measured) = (self.interval + self.interval / 8, 0);
+            return;
+        }
         let since = nanos(mark.at.saturating_since(self.empty.at));
         if since < self.interval / 2 {
             return; // so short a time says nothing of so long an interval

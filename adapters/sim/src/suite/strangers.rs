@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scenario, batch, limit, stating};
+use super::{Scenario, batch, limit, near, stating};
 use crate::headers::{Announce, RetryAfter};
 use crate::latency::Latency;
 use crate::server::{Change, Server, When, Windows};
@@ -26,6 +26,7 @@ use crate::server::{Change, Server, When, Windows};
 /// | fallen, risen | H and I, but the limit changes after 500 requests and not by the clock |
 /// | crowd | ten clients at one bucket of 50/s + 50 |
 /// | many | 64 in flight at 100/s + 20 |
+/// | jittery | nginx 50/s without burst on a busy machine: late timers, a long tail |
 pub fn strangers() -> Vec<Scenario> {
     let ms = Duration::from_millis;
     let changing = |to: &str| {
@@ -66,6 +67,11 @@ pub fn strangers() -> Vec<Scenario> {
         batch("fallen", 1000, after_500("bucket:20/s+20", "bucket:5/s+20")),
         batch("risen", 1000, after_500("bucket:5/s+20", "bucket:20/s+20")),
         Scenario { clients: 10, ..batch("crowd", 2000, stating(limit("bucket:50/s+50"))) },
+        Scenario {
+            latency: Latency::LongTail { median: ms(2) },
+            timer_lateness: ms(3),
+            ..near("jittery", 600, Server::new(limit("leaky:50/s")))
+        },
         Scenario { concurrency: 64, ..batch("many", 3000, stating(limit("bucket:100/s+20"))) },
     ]
 }
