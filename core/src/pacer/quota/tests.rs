@@ -271,8 +271,8 @@ fn a_part_is_kept_for_urgent_requests_of_whom_some_must_wait_anyway() {
     let kept = window.permit(at(20_700), 22, 0, LOW, true);
     assert!(matches!(kept, Permit::Now), "two of two are kept only from the beginning: {kept:?}");
     window.sent(mark(22, 20_700), false);
-    // The last one is kept for the last half of 9.5 s, counted from 0.5 s before the end.
-    let until = at(30_700 - 500 - 4750);
+    // The last one is kept for the last half of 9.75 s, counted from 0.25 s before the end.
+    let until = at(30_700 - 250 - 4875);
     assert_eq!(window.permit(at(20_700), 23, 0, LOW, true), Permit::At(until));
     assert_eq!(window.permit(at(20_700), 23, 0, HIGH, true), Permit::Now);
     assert_eq!(
