@@ -16,8 +16,9 @@ fn mark(seq: u64, millis: u64) -> Mark {
     Mark { seq, at: at(millis) }
 }
 
+/// With so many in flight that one which seems to hold a single request may hold more.
 fn silent(opens: u64) -> Refusal {
-    Refusal { stated: None, in_flight: 1, opens: at(opens) }
+    Refusal { stated: None, in_flight: 8, opens: at(opens) }
 }
 
 fn stated(wait: u64, opens: u64) -> Refusal {
@@ -177,6 +178,61 @@ fn a_strict_rate_gives_way_to_a_refusal_that_comes_soon() {
     let stated = Rate { stated: true, ..strict() };
     let slow = Rate { interval: LONG, ..strict() };
     assert!(!stated.is_strict() && !slow.is_strict() && strict().is_strict());
+}
+
+/// The only one in flight is refused, after so many one each 100 ms from 1100 ms on.
+fn strict(accepted: u64) -> Rate {
+    let mut rate = met();
+    sends(&mut rate, 2, 1100, accepted);
+    let told = 1100 + 100 * accepted;
+    rate.refused(mark(2 + accepted, told), Refusal { in_flight: 1, ..silent(told + 200) });
+    rate
+}
+
+#[test]
+fn a_single_place_is_measured_by_the_interval_that_was_refused() {
+    // Not 125 ms, as by 40 in 5 s, but an eighth more than the 100 ms that were refused.
+    let mut rate = strict(40);
+    assert_eq!((rate.interval, rate.quality), (112 * MS + MS / 2, Quality::Rough));
+    sends(&mut rate, 43, 5300, 40);
+    rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
+    let shown = (105 * MS, Quality::Exact);
+    assert_eq!((rate.interval, rate.quality), shown, "40 in 4.2 s: no longer than that");
+    assert_eq!(rate.rest(), Duration::from_nanos(rate.interval), "one interval will do");
+}
+
+#[test]
+fn a_single_place_is_come_near_to_at_the_price_of_a_refusal_now_and_then() {
+    let refused_after = |accepted| {
+        let mut rate = strict(40);
+        sends(&mut rate, 43, 5300, 40);
+        rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
+        let found = rate.interval;
+        for n in 0..accepted {
+            rate.sent(mark(84 + n, 9500 + 100 * n), 1000, true);
+        }
+        let shortened = rate.interval;
+        assert!(shortened < found && shortened > found - found / 32, "{found}, then {shortened}");
+        let told = 9500 + 100 * accepted;
+        rate.refused(mark(84 + accepted, told), Refusal { in_flight: 1, ..silent(told + 100) });
+        rate.interval - shortened
+    };
+    assert!(
+        refused_after(3) > refused_after(10),
+        "the sooner it is refused, the more it gives way"
+    );
+    assert!(refused_after(10) > refused_after(40));
+    assert_eq!(refused_after(64), 0, "so rarely is no fault");
+}
+
+#[test]
+fn nothing_is_tried_where_a_refusal_costs_a_stated_wait() {
+    let mut rate = met();
+    sends(&mut rate, 2, 1100, 40);
+    rate.refused(mark(42, 5100), Refusal { in_flight: 1, ..stated(1000, 6100) });
+    let found = rate.interval;
+    rate.sent(mark(43, 6100), 1000, true);
+    assert_eq!((rate.strict, rate.interval), (false, found));
 }
 
 #[test]
