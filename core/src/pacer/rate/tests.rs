@@ -130,59 +130,9 @@ fn sixteen_measure_it_exactly() {
     assert_eq!(measured(15), (Duration::from_nanos(1700 * MS / 15), 0), "that is not added up");
 }
 
-/// One of which nothing can be saved up, at 100 ms.
-fn strict() -> Rate {
-    let rate = Rate::new(100 * MS, 1, mark(0, 0), mark(0, 0));
-    Rate { quality: Quality::Exact, hold_until: u64::MAX, ..rate }
-}
-
-#[test]
-fn a_strict_rate_is_itself_the_measure_of_what_it_refuses() {
-    let mut rate = Rate::met(1, 1, ms(100), mark(1, 100), mark(0, 0), at(1100));
-    sends(&mut rate, 2, 1100, 40);
-    rate.refused(mark(42, 5100), silent(5300));
-    assert_eq!(rate.belief().interval, Duration::from_nanos(112_500_000), "an eighth slower");
-    assert_eq!(rate.quality, Quality::Rough);
-    sends(&mut rate, 43, 5300, 40);
-    rate.refused(mark(83, 9300), silent(9500));
-    assert_eq!(rate.belief().interval, ms(105), "but no slower than 40 in 4.2 s");
-    assert_eq!(rate.quality, Quality::Exact);
-}
-
-#[test]
-fn a_strict_rate_is_shortened_a_little_with_each_request() {
-    let mut rate = strict();
-    rate.sent(mark(1, 1000), 1000, true);
-    let once = 100 * MS - ((100 * MS) >> 14);
-    assert_eq!(rate.interval, once);
-    rate.sent(mark(64, 7000), 1000, true);
-    assert_eq!(rate.interval, once - 2 * (once >> 14), "and more so the longer it lasts");
-    rate.sent(mark(65, 7100), 1000, false);
-    assert_eq!(rate.interval, once - 2 * (once >> 14), "unless it is fixed");
-    assert_eq!(strict().rest(), ms(100), "a refusal costs but a moment");
-}
-
-#[test]
-fn a_strict_rate_gives_way_to_a_refusal_that_comes_soon() {
-    let given = |accepted: u64| {
-        let mut rate = strict();
-        rate.refused(mark(accepted + 1, 5000), silent(5100));
-        (rate.interval - 100 * MS, rate.quality)
-    };
-    assert_eq!(given(3), (100 * MS / 16, Quality::Rough), "it may be another limit");
-    assert_eq!(given(4), (100 * MS / 24, Quality::Exact));
-    assert_eq!(given(15), (100 * MS / 24, Quality::Exact));
-    assert_eq!(given(16), (100 * MS / 48, Quality::Exact));
-    assert_eq!(given(63), (100 * MS / 48, Quality::Exact));
-    assert_eq!(given(64), (0, Quality::Exact), "one in so many is the price");
-    let stated = Rate { stated: true, ..strict() };
-    let slow = Rate { interval: LONG, ..strict() };
-    assert!(!stated.is_strict() && !slow.is_strict() && strict().is_strict());
-}
-
 /// The only one in flight is refused, after so many one each 100 ms from 1100 ms on.
 fn strict(accepted: u64) -> Rate {
-    let mut rate = met();
+    let mut rate = Rate::met(1, 1, ms(100), mark(1, 100), mark(0, 0), at(1100));
     sends(&mut rate, 2, 1100, accepted);
     let told = 1100 + 100 * accepted;
     rate.refused(mark(2 + accepted, told), Refusal { in_flight: 1, ..silent(told + 200) });
