@@ -138,10 +138,23 @@ mod tests {
             1.0,
             1.0,
             4.0,
+            // The pacing, then the two scopes.
+            1.0,
+            NAN,
+            NAN,
+            NAN,
             NAN,
             0.0,
+            NAN,
+            NAN,
+            NAN,
+            NAN,
             2.0,
             1.0,
+            2.0,
+            150.0,
+            300_000.0,
+            3.0,
         ];
         let config = config(&numbers, "x-ms\nx-other", "a\nb");
         assert_eq!((config.concurrency, config.max_attempts, config.fair_share), (3, 2, 4));
@@ -155,11 +168,15 @@ mod tests {
         assert_eq!(ms_headers[..], ["x-ms", "x-other"]);
         assert_eq!((&*config.scopes[0].name, config.scopes[0].concurrency), ("a", None));
         assert!(config.scopes[1].apart && config.scopes[1].concurrency == Some(2));
+        assert_eq!((config.pacing, config.scopes[0].pacing), (Pacing::Off, None));
+        let per = Duration::from_secs(300);
+        let limit = KnownLimit { requests: 150, per, burst: Some(3) };
+        assert_eq!(config.scopes[1].pacing, Some(Pacing::Fixed(limit)));
     }
 
     #[test]
     fn published_limits_give_way_to_what_is_named() {
-        let numbers = [&[NAN; 13][..], &[3.0, 0.0, 1.0]].concat();
+        let numbers = [&[NAN; 17][..], &[3.0, 0.0, NAN, NAN, NAN, NAN, 1.0]].concat();
         let config = config(&numbers, "", "media-playback");
         assert_eq!(config.scopes.len(), LIMITS.len());
         assert_eq!(config.scopes[0].pacing, None);
