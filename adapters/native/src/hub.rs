@@ -10,9 +10,10 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::hint;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Poll, ready};
 
@@ -39,12 +40,17 @@ const COMMANDS_A_TURN: usize = 128;
 /// So often the inbox is looked into again, if others keep filling it.
 const TURNS: u32 = 4;
 
+/// So often the driver is tried to get, a moment apart.
+const TRIES: u32 = 64;
+
 pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) correlation_ids: CorrelationIds,
     // These three are locked in this order, and only the first while anything foreign runs.
     driver: Mutex<Driver>,
+    /// The thread that got it last.
+    driven_by: AtomicUsize,
     link: Mutex<Link>,
     inbox: Mutex<VecDeque<Command>>,
     /// Is anything in the inbox?
@@ -68,6 +74,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, transport: Transport) -> Hub {
         Hub {
             driver: Mutex::new(Driver::new(&settings)),
+            driven_by: AtomicUsize::new(0),
             settings: Arc::new(settings),
             notices: broadcast::Sender::new(BACKLOG),
             correlation_ids: CorrelationIds::default(),
@@ -205,19 +212,31 @@ impl Hub {
         result.ok()
     }
 
-    /// The driver, unless somebody else has it.
+    /// The driver, unless somebody else has it. That is mostly for less than a microsecond, which is
+    /// less than it costs to leave something behind; so it is tried for so long.
     fn driver(&self) -> Option<MutexGuard<'_, Driver>> {
-        match self.driver.try_lock() {
-            Ok(driver) => Some(driver),
-            Err(TryLockError::WouldBlock) => None,
-            // It was about to start anew.
-            Err(TryLockError::Poisoned(driver)) => {
-                self.driver.clear_poison();
-                let mut driver = driver.into_inner();
-                driver.restart(self);
-                Some(driver)
-            }
+        let this_thread = this_thread();
+        for _ in 0..TRIES {
+            let driver = match self.driver.try_lock() {
+                Ok(driver) => driver,
+                Err(TryLockError::Poisoned(driver)) => {
+                    // It was about to start anew.
+                    self.driver.clear_poison();
+                    let mut driver = driver.into_inner();
+                    driver.restart(self);
+                    driver
+                }
+                // By what runs inside of it, in vain.
+                Err(_) if self.driven_by.load(Ordering::Relaxed) == this_thread => return None,
+                Err(_) => {
+                    hint::spin_loop();
+                    continue;
+                }
+            };
+            self.driven_by.store(this_thread, Ordering::Relaxed);
+            return Some(driver);
         }
+        None
     }
 
     fn inbox(&self) -> MutexGuard<'_, VecDeque<Command>> {
@@ -227,6 +246,12 @@ impl Hub {
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number that no other thread has meanwhile, and none has that is 0.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
 }
 
 /// The runtime in which attempts run.
