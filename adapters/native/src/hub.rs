@@ -47,7 +47,8 @@ pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) correlation_ids: CorrelationIds,
-    // These three are locked in this order, and only the first while anything foreign runs.
+    // These three are locked in this order, and only the first while anything foreign runs. Whoever
+    // has had the driver calls `work` after that, whatever came of it.
     driver: Mutex<Driver>,
     /// The thread that got it last.
     driven_by: AtomicUsize,
@@ -101,15 +102,13 @@ impl Hub {
         outgoing: &Arc<Outgoing>,
         here: runtime::Id,
     ) -> Option<Option<Work>> {
-        let mut driver = self.ready()?;
-        if !driver.is_at(here) {
-            return None;
-        }
-        let outgoing = outgoing.clone();
-        let work = self.perform(&mut driver, |driver| driver.submit_now(self, outgoing));
-        drop(driver);
+        let driver = self.ready();
+        let work = driver.filter(|driver| driver.is_at(here)).map(|mut driver| {
+            let outgoing = outgoing.clone();
+            self.perform(&mut driver, |driver| driver.submit_now(self, outgoing)).flatten()
+        });
         self.work();
-        Some(work.flatten())
+        work
     }
 
     /// Reports a head. The word on it is mostly there at once.
@@ -344,7 +343,7 @@ impl Hub {
 mod tests {
     use std::time::Duration;
 
-    use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Mock};
+    use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Fault, Mock, Rule};
     use tokio::time::timeout;
 
     use crate::{Client, ErrorKind};
@@ -353,13 +352,41 @@ mod tests {
     const SLOW: &str = "/api/v2.0/slow?ms=5000";
 
     #[tokio::test]
-    async fn after_a_mistake_of_its_own_the_driver_starts_anew_and_all_are_told() {
+    async fn nothing_is_kept_of_a_request_whatever_its_end() {
         let mock = Mock::builder().start().await.unwrap();
-        let client = Client::builder()
+        let client = client(&mock);
+        mock.script(Rule::api([Fault::status(404), Fault::status(502), Fault::reset()]));
+        let slow = (0..20).map(|_| tokio::spawn(client.get(SLOW).send())).collect::<Vec<_>>();
+        let deadline = Duration::from_millis(30);
+        let late = client.get(SLOW).deadline(deadline).send();
+        assert_eq!(*late.await.unwrap_err().kind(), ErrorKind::Timeout);
+        slow.iter().for_each(|request| request.abort());
+        for _ in 0..10 {
+            let _ = client.get(ECHO).send().await;
+            client.get(ECHO).send_stream().await.unwrap();
+        }
+        let all_over = async {
+            while client.stats().await.in_flight > 0 || slow.iter().any(|it| !it.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), all_over).await.expect("all slots are free");
+        assert_eq!(client.hub.driver().expect("nobody else has it").kept(), 0);
+        assert_eq!(std::sync::Arc::strong_count(&client.hub), 1);
+    }
+
+    fn client(mock: &Mock) -> Client {
+        Client::builder()
             .base_url(mock.url())
             .client_credentials(DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn after_a_mistake_of_its_own_the_driver_starts_anew_and_all_are_told() {
+        let mock = Mock::builder().start().await.unwrap();
+        let client = client(&mock);
         client.pause_scope("held");
         client.set_concurrency(1).unwrap();
         let all: Vec<_> = (0..3).map(|_| tokio::spawn(client.get(SLOW).send())).collect();

@@ -39,6 +39,11 @@ impl<T> Requests<T> {
         place.take_if(|(of, _)| *of == id).map(|(_, it)| it)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
     /// Takes them all out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (RequestId, T)> + use<T> {
         std::mem::take(&mut self.places).into_iter().flatten()
