@@ -90,7 +90,7 @@ impl Engine {
         let Some(request) = self.queue.get_mut(slot) else {
             return;
         };
-        match std::mem::replace(&mut request.alone, Alone::No) {
+        match core::mem::replace(&mut request.alone, Alone::No) {
             Alone::No => return,
             Alone::Backoff => self.timers.clear(request.since, Wake::Retry, slot),
             Alone::Unpaid => {

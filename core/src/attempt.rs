@@ -1,7 +1,9 @@
 //! One sending of a request, from its `Send` until the host reports it over: what its answer
 //! means for the scopes, for the token and for the request.
 
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
+use core::time::Duration;
 
 use crate::config::{DRAIN_TIMEOUT, MAX_SCOPES};
 use crate::engine::{Engine, MAX_HOPS};
@@ -9,8 +11,10 @@ use crate::error::RequestError;
 use crate::event::{
     AttemptId, Failure, Generation, Head, Notice, Output, PauseReason, Verdict, Wake,
 };
-use crate::gate::{Opening, Pause, Ticket};
+use crate::gate::{Opening, Pause};
+use crate::pacer::{Announcement, Refusal};
 use crate::retry::{Judgement, error_of, judge};
+use crate::scope::{LaneKey, Scope, Stub};
 use crate::signals::Signals;
 use crate::time::Instant;
 
@@ -20,7 +24,7 @@ pub(crate) struct Attempt {
     pub(crate) slot: u32,
     pub(crate) id: AttemptId,
     pub(crate) lane: u32,
-    pub(crate) tickets: [Ticket; MAX_SCOPES],
+    pub(crate) stubs: [Stub; MAX_SCOPES],
     pub(crate) token: Option<Generation>,
     pub(crate) timer: Option<Instant>,
     pub(crate) progress: Progress,
@@ -275,34 +279,38 @@ impl Engine {
         let Some(attempt) = self.attempts.get(place) else {
             return;
         };
-        let (lane, tickets, token) = (attempt.lane, attempt.tickets, attempt.token);
+        let (lane, stubs, token) = (attempt.lane, attempt.stubs, attempt.token);
         // A gateway that is busy or down has not looked at the token.
         let looked_at = matches!(judgement, Judgement::Deliver | Judgement::Failed);
         let lane = self.scopes.lane_key(lane);
         if let (Some(token), true, Some(scope)) = (token, looked_at, lane.scopes().next()) {
             self.token.accepted(token, &self.scopes.scope(scope).name);
         }
-        for (i, (scope, ticket)) in lane.scopes().zip(tickets).enumerate() {
+        for (i, (scope, Stub { ticket, mark })) in lane.scopes().zip(stubs).enumerate() {
             if judgement != Judgement::Throttled {
+                if self.scopes.scope_mut(scope).pacer.passed(mark, now) {
+                    self.believes(scope);
+                }
                 let limit = self.scopes.scope(scope).limit(self.config.concurrency);
                 let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit, now);
                 self.opened(scope, opening);
             } else if i == 0 {
                 self.counters.throttled += 1;
-                self.refused(scope, ticket, status, signals);
+                self.refused(scope, Stub { ticket, mark }, status, signals);
             } else {
                 self.scopes.scope_mut(scope).gate.refused_elsewhere(ticket);
             }
         }
         if judgement != Judgement::Throttled {
+            self.announced(lane, stubs, signals);
             for (name, reset) in signals.spent() {
                 let named = |scope: &u32| Some(&*self.scopes.scope(*scope).name) == name;
                 let Some(scope) = lane.scopes().find(named).or_else(|| lane.scopes().next()) else {
                     continue; // not reached: a lane has a scope
                 };
                 self.credit_turns(scope);
-                let until = now + reset;
-                if self.scopes.scope_mut(scope).pacer.announce_spent(until, now) {
+                let pacer = &mut self.scopes.scope_mut(scope).pacer;
+                if let Some(until) = pacer.announce_spent(now + reset, now) {
                     self.closed(scope, until, PauseReason::Budget, 0);
                 }
             }
@@ -312,19 +320,80 @@ impl Engine {
         }
     }
 
-    fn refused(&mut self, scope: u32, ticket: Ticket, status: u16, signals: &Signals) {
+    /// An answer announced what is left.
+    fn announced(&mut self, lane: LaneKey, stubs: [Stub; MAX_SCOPES], signals: &Signals) {
+        let now = self.now.instant;
+        let least = signals.limits.iter().filter(|limit| limit.counts_requests);
+        let least = least.filter(|limit| limit.remaining.is_some() && limit.reset.is_some());
+        let Some(limit) = least.min_by_key(|limit| limit.remaining) else {
+            return;
+        };
+        let (Some(remaining), Some(reset)) = (limit.remaining, limit.reset) else {
+            return; // not reached
+        };
+        let mut policies = signals.policies.iter();
+        let policy = policies.find(|policy| policy.counts_requests() && policy.name == limit.name);
+        let quota = limit.quota.or(policy.map(|policy| policy.quota));
+        let window = policy.and_then(|policy| policy.window).map(Duration::from_secs);
+        let name = limit.name.as_deref();
+        let named = |(scope, _): &(u32, Stub)| Some(&*self.scopes.scope(*scope).name) == name;
+        let mut scopes = lane.scopes().zip(stubs);
+        let Some((scope, stub)) = scopes.find(named).or_else(|| lane.scopes().zip(stubs).next())
+        else {
+            return; // not reached: a lane has a scope
+        };
+        let said = Announcement { remaining, reset, quota, window };
+        let index = scope;
+        let scope = self.scopes.scope_mut(scope);
+        let others = scope.in_flight.saturating_sub(1);
+        if scope.pacer.announce(stub.mark, said, others, now) {
+            self.believes(index);
+        }
+    }
+
+    fn refused(&mut self, scope: u32, stub: Stub, status: u16, signals: &Signals) {
         self.credit_turns(scope);
         let stated = signals.wait.as_ref().map(|wait| wait.duration);
         let Engine { rng, config, scopes, now, .. } = self;
-        let gate = &mut scopes.scope_mut(scope).gate;
+        let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
+        let Scope { gate, pacer, in_flight, .. } = scopes.scope_mut(scope);
+        if believed.is_none()
+            && let Some(rest) = pacer.explains(stub.mark)
+        {
+            gate.refused_elsewhere(stub.ticket);
+            let opens = now.instant + rest;
+            let refusal = Refusal { stated: None, in_flight: *in_flight, opens };
+            let changed = pacer.refused(stub.mark, refusal, now.instant, now.wall);
+            if changed {
+                self.closed(scope, opens, PauseReason::Pace { status }, 1);
+                self.believes(scope);
+            }
+            return;
+        }
         let draw = || crate::backoff::Chance::draw(rng);
-        if let Some(pause) = gate.throttled(ticket, stated, now.instant, &config.backoff, draw) {
+        if let Some(pause) = gate.throttled(stub.ticket, stated, now.instant, &config.backoff, draw)
+        {
             let reason = match pause.stated {
                 true => PauseReason::Stated { status },
                 false => PauseReason::Backoff { status },
             };
             self.closed(scope, pause.until, reason, pause.attempt);
         }
+        let Engine { config, scopes, now, .. } = self;
+        let index = scope;
+        let scope = scopes.scope_mut(scope);
+        let stated = stated.filter(|wait| config.backoff.believes(*wait, 0));
+        let (in_flight, opens) = (scope.in_flight, scope.gate.not_before());
+        let refusal = Refusal { stated, in_flight, opens };
+        if scope.pacer.refused(stub.mark, refusal, now.instant, now.wall) {
+            self.believes(index);
+        }
+    }
+
+    fn believes(&mut self, scope: u32) {
+        let Scope { name, pacer, .. } = self.scopes.scope(scope);
+        let notice = Notice::Believes { scope: name.clone(), belief: pacer.belief() };
+        self.notice(notice);
     }
 
     /// An attempt ended without any answer.
@@ -332,13 +401,13 @@ impl Engine {
         let Some(attempt) = self.attempts.get(place) else {
             return;
         };
-        let (lane, tickets) = (attempt.lane, attempt.tickets);
+        let (lane, stubs) = (attempt.lane, attempt.stubs);
         let silent = match outcome {
             Err(Failure::Unsendable | Failure::TooLarge) => false,
             Err(Failure::Aborted) => attempt.timed_out || !attempt.aborted,
             Ok(()) | Err(_) => true,
         };
-        for (scope, ticket) in self.scopes.lane_key(lane).scopes().zip(tickets) {
+        for (scope, Stub { ticket, .. }) in self.scopes.lane_key(lane).scopes().zip(stubs) {
             self.credit_turns(scope);
             let limit = self.scopes.scope(scope).limit(self.config.concurrency);
             let Engine { rng, config, scopes, now, .. } = self;

@@ -1,19 +1,18 @@
 //! The retry budget: how much retrying an engine may do beside its first sends, so that an
 //! ailing server is not buried under retries. An empty budget delays a retry; it fails nobody.
 
-use core::time::Duration;
-
 use crate::time::Instant;
 
-/// The budget is kept in time: a second is worth a retry, which is what a second gains.
-const RETRY: Duration = Duration::from_secs(1);
-const FIRST_SEND: Duration = Duration::from_millis(100);
-const START: Duration = Duration::from_secs(10);
-const MOST: Duration = Duration::from_secs(100);
+// The budget is kept in time, in nanoseconds: a second is worth a retry, which is what a second
+// gains.
+const RETRY: u64 = 1_000_000_000;
+const FIRST_SEND: u64 = RETRY / 10;
+const START: u64 = 10 * RETRY;
+const MOST: u64 = 100 * RETRY;
 
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
-    balance: Duration,
+    balance: u64,
     counted_at: Instant,
 }
 
@@ -32,14 +31,15 @@ impl RetryBudget {
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let balance = self.balance_at(now);
         let Some(rest) = balance.checked_sub(RETRY) else {
-            return Err(now + (RETRY - balance));
+            return Err(now.plus_nanos(RETRY - balance));
         };
         (self.balance, self.counted_at) = (rest, now);
         Ok(())
     }
 
-    fn balance_at(&self, now: Instant) -> Duration {
-        self.balance.saturating_add(now.saturating_since(self.counted_at)).min(MOST)
+    fn balance_at(&self, now: Instant) -> u64 {
+        let gained = now.as_nanos().saturating_sub(self.counted_at.as_nanos());
+        self.balance.saturating_add(gained).min(MOST)
     }
 }
 

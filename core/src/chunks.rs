@@ -1,7 +1,8 @@
 //! An array that grows without moving what it holds. At a million requests a doubling `Vec` holds
 //! up to twice what it needs, and copies all of it in the middle of a submit.
 
-use std::ops::{Index, IndexMut};
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
 
 const CHUNK: usize = 512;
 

@@ -1,9 +1,12 @@
 //! The settings, their defaults, and their checks.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::error::ConfigError;
+use crate::pacer::{KnownLimit, Pacing};
 use crate::reading::Reading;
 
 /// How many scopes a request may name.
@@ -42,6 +45,9 @@ pub struct Config {
     pub backoff: Backoff,
     /// How limit headers are read.
     pub reading: Reading,
+    /// How scopes are paced of which [`scopes`](Self::scopes) says nothing else. Default: their
+    /// limits are learned.
+    pub pacing: Pacing,
     /// Scopes that are known beforehand. Others come and go as jobs name them.
     pub scopes: Vec<ScopeConfig>,
 }
@@ -59,6 +65,7 @@ impl Default for Config {
             token_cooldown: Duration::from_secs(30),
             backoff: Backoff::default(),
             reading: Reading::default(),
+            pacing: Pacing::default(),
             scopes: Vec::new(),
         }
     }
@@ -74,6 +81,8 @@ pub struct ScopeConfig {
     /// Do its attempts count apart from the client's concurrency? For long polls, which would
     /// hold a slot for minutes. Needs a `concurrency`.
     pub apart: bool,
+    /// How it is paced; `None`: as [`Config::pacing`] says.
+    pub pacing: Option<Pacing>,
 }
 
 impl Config {
@@ -103,7 +112,13 @@ impl Config {
         if self.backoff.cap < self.backoff.base {
             return error("backoff.cap", "choose at least backoff.base");
         }
+        if !is_possible(self.pacing) {
+            return error("pacing", LIMIT_FIX);
+        }
         for (i, scope) in self.scopes.iter().enumerate() {
+            if !scope.pacing.is_none_or(is_possible) {
+                return error("scopes.pacing", LIMIT_FIX);
+            }
             if scope.name.is_empty() {
                 return error("scopes.name", "a scope needs a name");
             }
@@ -124,6 +139,18 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+const LIMIT_FIX: &str = "choose 1 request or more in 1 ms or more, and a burst of 1 or more";
+
+fn is_possible(pacing: Pacing) -> bool {
+    match pacing {
+        Pacing::Learned | Pacing::Off => true,
+        Pacing::Fixed(KnownLimit { requests, per, burst })
+        | Pacing::Seeded(KnownLimit { requests, per, burst }) => {
+            requests > 0 && per >= Duration::from_millis(1) && burst != Some(0)
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The request for a token by client credentials (RFC 6749 §4.4), and what of its answer may be
 //! shown: the same for every host.
 
-use std::borrow::Cow;
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use form_urlencoded::{Serializer, byte_serialize};
+use crate::base64::encode;
+use crate::form;
 
 /// What is shown in place of a secret.
 pub const HIDDEN: &str = "***";
@@ -40,21 +40,28 @@ pub struct ClientCredentials {
 impl ClientCredentials {
     /// The body of the token request, `application/x-www-form-urlencoded`.
     pub fn form(&self) -> String {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
+        self.form_for(&[("grant_type", "client_credentials")])
+    }
+
+    /// The same for another grant, with what that needs.
+    pub(crate) fn form_for(&self, grant: &[(&str, &str)]) -> String {
+        let mut body = String::new();
+        for (name, value) in grant {
+            form::append(&mut body, name, value);
+        }
         if let Some(scope) = &self.scope {
-            form.append_pair("scope", scope);
+            form::append(&mut body, "scope", scope);
         }
         if self.auth == ClientAuth::Body {
-            form.append_pair("client_id", &self.id);
-            form.append_pair("client_secret", &self.secret);
+            form::append(&mut body, "client_id", &self.id);
+            form::append(&mut body, "client_secret", &self.secret);
         }
-        form.finish()
+        body
     }
 
     /// Its `Authorization`, if it has one.
     pub fn authorization(&self) -> Option<String> {
-        (self.auth == ClientAuth::Basic).then(|| format!("Basic {}", self.pair()))
+        (self.auth == ClientAuth::Basic).then(|| "Basic ".to_owned() + &self.pair())
     }
 
     /// A text of the server's without the secret: some servers quote what they were sent, and that
@@ -62,27 +69,28 @@ impl ClientCredentials {
     pub fn redact(&self, text: &str) -> String {
         let secret = &*self.secret;
         let text = hide(&hide(text, secret), &self.pair());
-        let quotes = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
-            hide(&name, secret) != name || hide(&value, secret) != value
+        let quotes = |bytes: &[u8]| {
+            !secret.is_empty() && bytes.windows(secret.len()).any(|part| part == secret.as_bytes())
         };
-        match form_urlencoded::parse(text.as_bytes()).any(quotes) {
-            true => HIDDEN.to_owned(),
-            false => text,
-        }
+        let quoted = form::pairs(&text).any(|(name, value)| quotes(&name) || quotes(&value));
+        if quoted { HIDDEN.to_owned() } else { text }
     }
 
     /// Does a query or a form hold a secret, this one or any under a usual name?
     pub fn leak_in(&self, query: &str) -> bool {
-        form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
-            matches!(&*name, "client_secret" | "clientSecret" | "secret" | "password")
-                || value == *self.secret
+        form::pairs(query).any(|(name, value)| {
+            matches!(&*name, b"client_secret" | b"clientSecret" | b"secret" | b"password")
+                || value == self.secret.as_bytes()
         })
     }
 
     /// Id and secret are form-encoded first (RFC 6749 §2.3.1), so that a colon in one is no border.
     fn pair(&self) -> String {
-        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-        STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(&self.secret)))
+        let mut pair = String::new();
+        form::encode(&mut pair, &self.id);
+        pair.push(':');
+        form::encode(&mut pair, &self.secret);
+        encode(pair.as_bytes())
     }
 }
 
@@ -118,6 +126,7 @@ impl fmt::Debug for ClientCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base64::decode;
 
     fn credentials(auth: ClientAuth) -> ClientCredentials {
         ClientCredentials {
@@ -144,7 +153,7 @@ mod tests {
         let credentials = credentials(ClientAuth::Basic);
         assert_eq!(credentials.form(), "grant_type=client_credentials&scope=contact-center-api");
         let value = credentials.authorization().unwrap();
-        let pair = STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap();
+        let pair = decode(value.strip_prefix("Basic ").unwrap()).unwrap();
         assert_eq!(pair, b"a%3Ab:s+%3D%3D%26%3D%3D");
     }
 

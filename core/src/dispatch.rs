@@ -1,12 +1,16 @@
 //! What is sent next: the most urgent request of those whose scopes may send.
 
+use alloc::vec::Vec;
+
 use crate::attempt::{Attempt, Progress};
 use crate::engine::Engine;
 use crate::error::RequestError;
 use crate::event::{AttemptId, Output, Priority, Wake};
 use crate::gate::Permit;
-use crate::queue::Parked;
+use crate::pacer::Asker;
+use crate::queue::{CLASSES, Parked};
 use crate::scope::Blocker;
+use crate::time::Instant;
 use crate::token::Need;
 
 impl Engine {
@@ -20,19 +24,23 @@ impl Engine {
     pub(crate) fn dispatch(&mut self) {
         while self.may_send() {
             let shared = self.slots < self.config.concurrency;
-            let fronts = Priority::ALL.map(|class| self.front(class, shared));
-            let ready = fronts.map(|front| front.is_some());
+            let (mut fronts, mut ready) = ([None; CLASSES], [false; CLASSES]);
+            let mut free = None;
+            for class in &Priority::ALL {
+                let front = self.front(*class, shared, &mut free);
+                (fronts[class.index()], ready[class.index()]) = (front, front.is_some());
+            }
             let Some(class) = self.fair.choose(ready, self.config.fair_share) else {
                 return;
             };
             // Who lacks nothing but a slot is passed over as well.
-            let eligible = Priority::ALL.map(|class| {
-                ready[class.index()]
-                    || self.queue.holds_back(class)
-                    || !shared && self.front(class, true).is_some()
-            });
+            let mut eligible = ready;
+            for class in &Priority::ALL {
+                eligible[class.index()] |= self.queue.holds_back(*class)
+                    || !shared && self.front(*class, true, &mut free).is_some();
+            }
             // Parking the blocked lanes of one class changes nothing for another one's front.
-            debug_assert_eq!(fronts[class.index()], self.front(class, shared));
+            debug_assert_eq!(fronts[class.index()], self.front(class, shared, &mut None));
             let Some((lane, slot)) = fronts[class.index()] else {
                 return; // not reached: who was chosen is ready
             };
@@ -43,11 +51,12 @@ impl Engine {
 
     /// May a request of this lane be sent now, if nobody else waits? That is looked at by itself,
     /// since most requests of a client that is not at its limits are sent as they come.
-    pub(crate) fn may_send_at_once(&self, lane: u32) -> bool {
+    pub(crate) fn may_send_at_once(&self, lane: u32, class: Priority) -> bool {
         let now = self.now.instant;
+        let asker = Asker { high: class == Priority::High, backlog: 1 };
         !self.is_held()
             && (self.slots < self.config.concurrency || self.queue.is_apart(lane))
-            && self.scopes.blocking(lane, now).is_none()
+            && self.scopes.blocking(lane, now, asker).is_none()
             && (!self.scopes.lane_key(lane).auth || matches!(self.token.need(now), Need::Use(_)))
             && !self.timers.is_due(now)
     }
@@ -59,15 +68,32 @@ impl Engine {
     }
 
     /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
-    /// until what blocks them changes.
-    fn front(&mut self, class: Priority, shared: bool) -> Option<(u32, u32)> {
+    /// until what blocks them changes. `free` is a lane that was just found to be none of these,
+    /// and whether for HIGH: mostly all classes are in the same one.
+    fn front(
+        &mut self,
+        class: Priority,
+        shared: bool,
+        free: &mut Option<(u32, bool)>,
+    ) -> Option<(u32, u32)> {
         loop {
             let (lane, slot) = self.queue.first(class, shared)?;
-            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant) {
+            let high = class == Priority::High;
+            if *free == Some((lane, high)) {
+                return Some((lane, slot));
+            }
+            let asker = self.asker(lane, high);
+            let (blocker, parked) = match self.scopes.blocking(lane, self.now.instant, asker) {
                 Some((scope, parked)) => (Blocker::Scope(scope), parked),
-                None if !self.scopes.lane_key(lane).auth => return Some((lane, slot)),
+                None if !self.scopes.lane_key(lane).auth => {
+                    *free = Some((lane, high));
+                    return Some((lane, slot));
+                }
                 None => match self.token.need(self.now.instant) {
-                    Need::Use(_) => return Some((lane, slot)),
+                    Need::Use(_) => {
+                        *free = Some((lane, high));
+                        return Some((lane, slot));
+                    }
                     Need::Refused(failure, retry_at) => {
                         let retry_at = Some(retry_at);
                         self.finish(slot, Err(RequestError::Token { failure, retry_at }));
@@ -98,6 +124,7 @@ impl Engine {
         // Waiting for a turn is free: retrying is timed from when the scopes were open again.
         let turn_since = self.scopes.opened_at(lane);
         let request_id = self.queue.id(slot);
+        let asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;
@@ -115,7 +142,7 @@ impl Engine {
             slot,
             id,
             lane,
-            tickets: self.scopes.sent(lane),
+            stubs: self.scopes.sent(lane, now, asker),
             token,
             timer: None,
             progress: Progress::Sent,
@@ -154,7 +181,7 @@ impl Engine {
     /// A scope was closed or held: who lacked nothing but a slot, here or elsewhere, now lacks more.
     pub(crate) fn look_again(&mut self, scope: u32) {
         for lane in self.scopes.scope(scope).lanes().to_vec() {
-            if self.queue.is_parked_full(lane) {
+            if matches!(self.queue.parked(lane), Parked::Full | Parked::Reserved) {
                 self.unpark(lane);
             }
         }
@@ -182,13 +209,31 @@ impl Engine {
         let Some(scope) = self.scopes.get_mut(index) else {
             return;
         };
-        let at = match scope.permit(now) {
-            _ if !scope.has_parked() => None,
-            Permit::Now => return self.release(Blocker::Scope(index)),
-            Permit::At(at) => Some(at),
-            Permit::AfterAnswer | Permit::Full => None,
-        };
-        self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        if !scope.has_parked() {
+            return self.timers.put(&mut scope.timer, None, Wake::Gate, index);
+        }
+        let (mut open, mut at) = (Vec::new(), None::<Instant>);
+        for lane in self.scopes.parked_on(index) {
+            // Who is kept from a reserve is let go by it, the others by what an urgent request is.
+            let high = self.queue.parked(*lane) != Parked::Reserved;
+            let backlog = u64::from(self.queue.queued_in(*lane));
+            match self.scopes.scope(index).permit(now, Asker { high, backlog }) {
+                Permit::Now => open.push(*lane),
+                Permit::At(moment) => at = Some(at.map_or(moment, |at| at.min(moment))),
+                Permit::AfterAnswer | Permit::Full => {}
+            }
+        }
+        for lane in open {
+            self.scopes.unpark(lane);
+            self.queue.set_parked(lane, Parked::No);
+        }
+        if let Some(scope) = self.scopes.get_mut(index) {
+            self.timers.put(&mut scope.timer, at, Wake::Gate, index);
+        }
+    }
+
+    pub(crate) fn asker(&self, lane: u32, high: bool) -> Asker {
+        Asker { high, backlog: u64::from(self.queue.queued_in(lane)) }
     }
 
     /// The same for those who wait for a token.

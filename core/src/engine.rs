@@ -1,9 +1,10 @@
 //! Wiring only: commands and inputs in, outputs out. What is decided is decided in the other
 //! files; here it is put together.
 
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -13,11 +14,12 @@ use crate::backoff::Chance;
 use crate::budget::RetryBudget;
 use crate::config::{Config, DEFAULT_SCOPE, MAX_SCOPES};
 use crate::error::{ConfigError, RequestError, SubmitError};
-use crate::event::{Input, Job, Notice, Output, Replay, RequestId, Wake};
+use crate::event::{Input, Job, Notice, Output, Priority, Replay, RequestId, Wake};
+use crate::key_set::KeySet;
+use crate::pacer::Belief;
 use crate::queue::{FairShare, Queue};
 use crate::scope::Scopes;
-use crate::small_set::Key;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, nanos};
 use crate::timer::Timers;
 use crate::token::{Need, Token};
 use crate::token_fetch::TOKEN_FETCH;
@@ -51,7 +53,7 @@ pub struct Engine {
     pub(crate) token_timeout: Option<Instant>,
     pub(crate) budget: RetryBudget,
     /// Failed requests whose wait is over, but not paid for: by class, then age.
-    pub(crate) unpaid: BTreeSet<Key>,
+    pub(crate) unpaid: KeySet,
     pub(crate) budget_timer: Option<Instant>,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
@@ -167,6 +169,8 @@ pub struct ScopeStats {
     pub held: bool,
     /// Attempts in flight.
     pub in_flight: u32,
+    /// What its server is believed to allow.
+    pub belief: Belief,
 }
 
 impl Engine {
@@ -178,7 +182,7 @@ impl Engine {
     pub fn new(config: Config, seed: u64, now: Now) -> Result<Engine, ConfigError> {
         config.check()?;
         Ok(Engine {
-            scopes: Scopes::new(DEFAULT_SCOPE, &config.scopes),
+            scopes: Scopes::new(DEFAULT_SCOPE, &config.scopes, config.pacing),
             config,
             now,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -190,7 +194,7 @@ impl Engine {
             token_timer: None,
             token_timeout: None,
             budget: RetryBudget::new(now.instant),
-            unpaid: BTreeSet::new(),
+            unpaid: KeySet::default(),
             budget_timer: None,
             timers: Timers::default(),
             outputs: VecDeque::new(),
@@ -224,7 +228,7 @@ impl Engine {
             deadline,
             since: instant,
             retry_until: Instant::FAR,
-            attempt_timeout: u64::try_from(attempt_timeout.as_nanos()).unwrap_or(u64::MAX),
+            attempt_timeout: nanos(attempt_timeout),
             attempts: 0,
             in_flight: NOT_IN_FLIGHT,
             failures: 0,
@@ -240,7 +244,7 @@ impl Engine {
         self.timers.set(deadline, Wake::Deadline, id.slot());
         match self.cannot_wait(id.slot()) {
             Some(error) => self.finish(id.slot(), Err(error)),
-            None if waiting == 0 && self.may_send_at_once(lane) => {
+            None if waiting == 0 && self.may_send_at_once(lane, job.priority) => {
                 self.send_alone(lane, id.slot(), job.priority);
             }
             None => self.queue.push(id.slot()),
@@ -388,6 +392,7 @@ impl Engine {
             closed_until: scope.closed_until(now),
             held: scope.held,
             in_flight: scope.in_flight,
+            belief: scope.pacer.belief(),
         });
         Stats {
             queued: self.queue.queued().map(u64::from),
@@ -544,7 +549,9 @@ impl Engine {
         let in_line = request.in_flight().is_none() && request.alone == Alone::No;
         // Does it lack nothing but a token? (Its lane may just have been let go to ask for one.)
         let lane = self.queue.lane_of(slot);
-        let open = !self.held && self.scopes.blocking(lane, self.now.instant).is_none();
+        let high = self.queue.class_of(slot) == Priority::High;
+        let asker = self.asker(lane, high);
+        let open = !self.held && self.scopes.blocking(lane, self.now.instant, asker).is_none();
         let waits_for_token = in_line && open && self.scopes.lane_key(lane).auth;
         let no_token = match waits_for_token {
             true => self.token.trouble(self.now.instant),

@@ -1,9 +1,12 @@
 //! What can go wrong, told so that the caller can do something about it.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt;
 
 use crate::event::Failure;
-use crate::status::status_text;
+use crate::status::with_phrase;
+use crate::text::text;
 use crate::time::Instant;
 
 /// A setting that cannot be used.
@@ -21,7 +24,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl core::error::Error for ConfigError {}
 
 /// Why a request was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,28 +41,32 @@ pub enum SubmitError {
     Scopes,
 }
 
-impl fmt::Display for SubmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl SubmitError {
+    /// What its `Display` shows.
+    pub fn text(&self) -> String {
         match self {
-            SubmitError::QueueFull { limit } => {
-                write!(
-                    f,
-                    "Queue Full: {limit} requests are waiting; submit more slowly or raise queue_limit"
-                )
-            }
-            SubmitError::Closed => f.write_str("Client Closed: it accepts no more requests"),
-            SubmitError::Scopes => {
-                write!(
-                    f,
-                    "invalid `scopes`: name at most {}, each once and none of them empty",
-                    crate::MAX_SCOPES
-                )
-            }
+            SubmitError::QueueFull { limit } => text![
+                "Queue Full: ",
+                limit,
+                " requests are waiting; submit more slowly or raise queue_limit"
+            ],
+            SubmitError::Closed => "Client Closed: it accepts no more requests".to_owned(),
+            SubmitError::Scopes => text![
+                "invalid `scopes`: name at most ",
+                crate::MAX_SCOPES as u64,
+                ", each once and none of them empty"
+            ],
         }
     }
 }
 
-impl std::error::Error for SubmitError {}
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl core::error::Error for SubmitError {}
 
 /// How an accepted request failed.
 ///
@@ -110,46 +117,46 @@ pub enum RequestError {
     Closed,
 }
 
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let with_status =
-            |f: &mut fmt::Formatter<'_>, what: &str, status: u16| match status_text(status) {
-                "" => write!(f, "{what}: {status}"),
-                text => write!(f, "{what}: {status} {text}"),
-            };
-        match self {
+impl RequestError {
+    /// What its `Display` shows.
+    pub fn text(&self) -> String {
+        let what = match self {
             RequestError::RateLimited { status: Some(status), .. } => {
-                with_status(f, "Rate Limited", *status)
+                return with_phrase("Rate Limited: ", *status);
             }
-            RequestError::RateLimited { status: None, .. } => f.write_str(
-                "Rate Limited: the server refuses for longer than this request may wait",
-            ),
-            RequestError::Auth { status } => with_status(f, "Auth/Permission Error", *status),
-            RequestError::Server { status } => with_status(f, "Server Error", *status),
-            RequestError::Status { status } => with_status(f, "Request Failed", *status),
-            RequestError::AttemptTimeout => {
-                f.write_str("Timeout: no complete answer within attempt_timeout")
+            RequestError::Auth { status } => {
+                return with_phrase("Auth/Permission Error: ", *status);
             }
-            RequestError::Deadline => f.write_str("Timeout: the request's deadline passed"),
-            RequestError::Network { failure } => {
-                let what = match failure {
-                    Failure::Unsent => "the server could not be reached",
-                    Failure::Unsendable => "the request cannot be sent",
-                    Failure::Reset => "the connection was lost before an answer",
-                    Failure::Truncated => "the answer's body ended early",
-                    Failure::TooLarge => "the answer's body is larger than max_body",
-                    Failure::Aborted => "the attempt was aborted",
-                };
-                write!(f, "Network Error: {what}")
+            RequestError::Server { status } => return with_phrase("Server Error: ", *status),
+            RequestError::Status { status } => return with_phrase("Request Failed: ", *status),
+            RequestError::Token { failure, .. } => return failure.text(),
+            RequestError::RateLimited { status: None, .. } => {
+                "Rate Limited: the server refuses for longer than this request may wait"
             }
-            RequestError::Token { failure, .. } => fmt::Display::fmt(failure, f),
-            RequestError::Closed => f.write_str("Client Closed: the request was given up"),
-        }
+            RequestError::AttemptTimeout => "Timeout: no complete answer within attempt_timeout",
+            RequestError::Deadline => "Timeout: the request's deadline passed",
+            RequestError::Network { failure } => match failure {
+                Failure::Unsent => "Network Error: the server could not be reached",
+                Failure::Unsendable => "Network Error: the request cannot be sent",
+                Failure::Reset => "Network Error: the connection was lost before an answer",
+                Failure::Truncated => "Network Error: the answer's body ended early",
+                Failure::TooLarge => "Network Error: the answer's body is larger than max_body",
+                Failure::Aborted => "Network Error: the attempt was aborted",
+            },
+            RequestError::Closed => "Client Closed: the request was given up",
+        };
+        what.to_owned()
     }
 }
 
-impl std::error::Error for RequestError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl core::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             RequestError::Token { failure, .. } => Some(failure),
             _ => None,
@@ -191,18 +198,22 @@ impl TokenFailure {
     }
 }
 
-impl fmt::Display for TokenFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OAuth Token Fetch Failed: ")?;
-        match self.status() {
-            Some(status) => match status_text(status) {
-                "" => write!(f, "{status}"),
-                text => write!(f, "{status} {text}"),
-            },
-            None if self.is_fatal() => f.write_str("the token URL cannot be used"),
-            None => f.write_str("no answer from the token endpoint"),
-        }
+impl TokenFailure {
+    /// What its `Display` shows.
+    pub fn text(&self) -> String {
+        let what = match self.status() {
+            Some(status) => return with_phrase("OAuth Token Fetch Failed: ", status),
+            None if self.is_fatal() => "OAuth Token Fetch Failed: the token URL cannot be used",
+            None => "OAuth Token Fetch Failed: no answer from the token endpoint",
+        };
+        what.to_owned()
     }
 }
 
-impl std::error::Error for TokenFailure {}
+impl fmt::Display for TokenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl core::error::Error for TokenFailure {}

@@ -4,11 +4,14 @@
 //! Ids cross, never payloads: the host keeps URLs, bodies, answers and reply channels by
 //! [`RequestId`], and token strings by [`Generation`].
 
+use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
 use crate::error::{RequestError, TokenFailure};
+use crate::pacer::Belief;
+use crate::text::text;
 use crate::time::Instant;
 
 /// How urgent a request is. HIGH leaves before NORMAL before LOW, first come first served within
@@ -304,6 +307,12 @@ pub enum PauseReason {
         /// The status of that answer.
         status: u16,
     },
+    /// A throttling answer stated no wait, but the rate that is believed had to meet one now and
+    /// then: the wait is the rate's.
+    Pace {
+        /// The status of that answer.
+        status: u16,
+    },
     /// Attempts fail without any answer: own backoff.
     Outage,
     /// A delivered answer announced that the budget is spent.
@@ -315,6 +324,7 @@ impl fmt::Display for PauseReason {
         match self {
             PauseReason::Stated { status } => write!(f, "{status}, the server states the wait"),
             PauseReason::Backoff { status } => write!(f, "{status}, own backoff"),
+            PauseReason::Pace { status } => write!(f, "{status}, the believed rate's wait"),
             PauseReason::Outage => f.write_str("no answer from the server, own backoff"),
             PauseReason::Budget => f.write_str("the server announces that the budget is spent"),
         }
@@ -348,6 +358,13 @@ pub enum Notice {
     Recovered {
         /// The scope.
         scope: Arc<str>,
+    },
+    /// What the scope's server is believed to allow has changed.
+    Believes {
+        /// The scope.
+        scope: Arc<str>,
+        /// What it is now.
+        belief: Belief,
     },
     /// One request will be sent again by itself.
     Retrying {
@@ -386,30 +403,38 @@ impl Notice {
             Notice::Paused { wait, reason, attempt, .. } => {
                 let ms = millis(*wait);
                 match reason {
-                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
-                        format!("Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
+                    PauseReason::Stated { .. }
+                    | PauseReason::Backoff { .. }
+                    | PauseReason::Pace { .. } => {
+                        text!["Rate limit hit. Retrying in ", ms, "ms (attempt ", attempt, ")"]
                     }
-                    PauseReason::Outage => {
-                        format!("No answer from the server. Retrying in {ms}ms (attempt {attempt})")
-                    }
+                    PauseReason::Outage => text![
+                        "No answer from the server. Retrying in ",
+                        ms,
+                        "ms (attempt ",
+                        attempt,
+                        ")"
+                    ],
                     PauseReason::Budget => {
-                        format!("The announced budget is spent. Next request in {ms}ms")
+                        text!["The announced budget is spent. Next request in ", ms, "ms"]
                     }
                 }
             }
             Notice::Reopened { .. } => "The server answers again. Speeding up".into(),
             Notice::Recovered { .. } => "Back at full speed".into(),
+            Notice::Believes { belief, .. } => text!["Rate limit believed: ", belief.text()],
             Notice::Retrying { wait, failures, .. } => {
-                format!("Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
+                let ms = millis(*wait);
+                text!["Request failed. Retrying in ", ms, "ms (attempt ", failures, ")"]
             }
             Notice::TokenValid { until, .. } => {
                 let lifetime = until.saturating_since(now).as_secs();
-                format!("Access token fetched, used for {lifetime}s")
+                text!["Access token fetched, used for ", lifetime, "s"]
             }
             Notice::TokenRetrying { wait, failure } => {
-                format!("{failure}. Retrying in {}ms", millis(*wait))
+                text![failure.text(), ". Retrying in ", millis(*wait), "ms"]
             }
-            Notice::TokenRefused { failure } => failure.to_string(),
+            Notice::TokenRefused { failure } => failure.text(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the values of all header fields have in common: lines that combine, white space around
 //! a value, decimal numbers, and duplicates that were joined into one line on the way.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
 
 use crate::reading::Mode;
 
@@ -106,7 +106,7 @@ impl<'a> Decimal<'a> {
     /// Times 10 to the power of `places`, rounded up to an integer; saturating.
     pub(crate) fn ceil(self, places: usize) -> u64 {
         let fraction = self.fraction.bytes();
-        let kept = fraction.clone().chain(std::iter::repeat(b'0')).take(places);
+        let kept = fraction.clone().chain(core::iter::repeat(b'0')).take(places);
         let scaled = number(self.whole.bytes().chain(kept));
         scaled.saturating_add(u64::from(fraction.skip(places).any(|digit| digit != b'0')))
     }

@@ -46,6 +46,19 @@ pub(crate) enum Permit {
     Full,
 }
 
+impl Permit {
+    /// What two that must both let it say together.
+    pub(crate) fn and(self, other: Permit) -> Permit {
+        match (self, other) {
+            (Permit::Now, other) | (other, Permit::Now) => other,
+            (Permit::At(a), Permit::At(b)) => Permit::At(a.max(b)),
+            (Permit::At(at), _) | (_, Permit::At(at)) => Permit::At(at),
+            (Permit::Full, Permit::Full) => Permit::Full,
+            (Permit::AfterAnswer | Permit::Full, _) => Permit::AfterAnswer,
+        }
+    }
+}
+
 /// A pause that a refusal or an outage began or lengthened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pause {

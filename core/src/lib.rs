@@ -91,12 +91,20 @@
 //!
 //! [`Job`], [`Input`] and [`Output`] are the vocabulary. [`Config`] has the settings and their
 //! defaults. [`retry`] says what each status means, [`signals`] what headers say about waiting,
-//! [`oauth`] reads token answers, and [`page`] is pagination.
+//! [`oauth`] reads token answers, [`sign_in`] says how to come by them, and [`page`] is pagination.
+//! [`pacing`] explains to an operator what the engine believes of a server's limits, and how to read
+//! it.
 #![forbid(unsafe_code)]
+// Without a standard library there is none to call: no clock, no thread, no file. Tests have one.
+#![cfg_attr(not(test), no_std)]
+
+#[macro_use]
+extern crate alloc;
 
 mod alone;
 mod attempt;
 pub mod backoff;
+mod base64;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -109,10 +117,18 @@ mod engine;
 pub mod error;
 pub mod event;
 mod field;
+mod form;
 mod gate;
 pub mod http_date;
+pub mod job;
+mod json;
+mod key_set;
 pub mod oauth;
 mod pacer;
+#[doc = include_str!("../docs/pacing.md")]
+pub mod pacing {
+    pub use crate::pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
+}
 pub mod page;
 pub mod profile;
 mod queue;
@@ -121,10 +137,11 @@ pub mod reading;
 pub mod retry;
 pub mod retry_after;
 mod scope;
+pub mod sign_in;
 pub mod signals;
-mod small_set;
 mod status;
 mod structured_field;
+mod text;
 pub mod time;
 mod timer;
 mod token;
@@ -139,9 +156,12 @@ pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
+pub use job::{JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
+pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
+pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};
 pub use signals::{SIGNAL_HEADERS, Signals, is_signal_header};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

@@ -1,11 +1,12 @@
 //! What a token endpoint answers (RFC 6749 §5), and what NICE's endpoints make of it.
 
-use std::fmt;
-use std::time::Duration;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
 
 use crate::field::{Decimal, MAX_WAIT_MS};
+use crate::json::{Members, Value};
 use crate::reading::Mode;
 use crate::status::status_text;
 
@@ -83,7 +84,7 @@ impl fmt::Display for TokenRefusal {
     }
 }
 
-impl std::error::Error for TokenRefusal {}
+impl core::error::Error for TokenRefusal {}
 
 /// Reads the answer of a token endpoint.
 ///
@@ -110,89 +111,16 @@ fn is_success(status: u16) -> bool {
     (200..=299).contains(&status)
 }
 
+/// A member of a JSON object that is a text and not empty.
+pub(crate) fn member(body: &[u8], name: &str) -> Option<String> {
+    string(&object(body).ok()?, name).map(str::to_owned)
+}
+
 fn object(body: &[u8]) -> Result<Members, &'static str> {
     if body.len() > MAX_BODY_BYTES {
         return Err("its body is longer than 1 MiB");
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => Ok(members),
-        _ => Err("its body is not a JSON object"),
-    }
-}
-
-/// What is read of a JSON value: more would be code that nobody needs.
-#[derive(Debug)]
-enum Value {
-    Null,
-    Text(String),
-    /// Rounded down to a whole number; zero for one below that.
-    Number(u64),
-    Object(Members),
-    /// A boolean or an array.
-    Other,
-}
-
-/// The members of a JSON object, repeated ones included: the last counts.
-#[derive(Debug)]
-struct Members(Vec<(String, Value)>);
-
-impl Members {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| value)
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
-        from.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(number))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(u64::try_from(number).unwrap_or(0)))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Number(number as u64)) // rounds down, saturates, and makes 0 of a negative
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        while items.next_element::<Value>()?.is_some() {}
-        Ok(Value::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Value::Object(Members(members)))
-    }
+    Members::read(body).ok_or("its body is not a JSON object")
 }
 
 fn grant(status: u16, answer: &Result<Members, &'static str>) -> Result<TokenGrant, &'static str> {

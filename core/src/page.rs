@@ -7,72 +7,47 @@
 //!
 //! ```text
 //! while let Some(request) = pages.request() {
-//!     let answer = send(request.query);
+//!     let answer = send(request);
 //!     let step = pages.answer(fields_of(&answer))?;   // then deliver the items
 //! }
 //! ```
+//!
+//! CXone's APIs page in seven ways, each a [`PageStyle`].
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::text;
+use crate::time::Wall;
+
+mod error;
+mod link;
+mod style;
+mod timestamp;
+
+pub use error::PageError;
+use style::Kind;
+pub use style::PageStyle;
+use timestamp::{LAST_MILLIS, in_utc, timestamp};
 
 /// The longest cursor that is taken, in bytes: more fits into no request line.
 const MAX_CURSOR_BYTES: usize = 8 * 1024;
 
-/// How an API pages: what its requests carry and which fields its answers name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PageStyle {
-    page_size: u32,
-    kind: Kind,
-}
+/// So many of the last cursors are remembered: enough for any circle that a server was seen to
+/// lead in. A longer one is noticed when it comes back to a landmark.
+const REMEMBERED: usize = 256;
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Kind {
-    /// Each answer holds the cursor of the next page.
-    Cursor {
-        cursor: &'static str,
-        page_size: &'static str,
-        items: &'static str,
-        next: &'static str,
-    },
-}
+/// What contacts/completed sends at most in one answer.
+const FULL_POLL: u64 = 10_000;
 
-impl PageStyle {
-    /// Queries `cursor` and `page_size`, answers `entities` and `next_page_token`:
-    /// `/api/v2.0/interactions` and its like. A page has 100 items.
-    pub fn cursor() -> PageStyle {
-        let kind = Kind::Cursor {
-            cursor: "cursor",
-            page_size: "page_size",
-            items: "entities",
-            next: "next_page_token",
-        };
-        PageStyle { page_size: 100, kind }
-    }
-
-    /// Asks for `items` a page; 0 counts as 1.
-    pub fn page_size(mut self, items: u32) -> PageStyle {
-        self.page_size = items.max(1);
-        self
-    }
-
-    /// The field of an answer that holds the items: an array.
-    pub fn items_field(&self) -> &'static str {
-        let Kind::Cursor { items, .. } = self.kind;
-        items
-    }
-
-    /// The field of an answer that names the next page.
-    pub fn next_field(&self) -> &'static str {
-        let Kind::Cursor { next, .. } = self.kind;
-        next
-    }
-}
-
-/// Where a run of pages stands, between two of them.
+/// Where a run of pages stands, between two of them. Its size does not grow with the run.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct PageState {
-    /// The cursor of the page to ask for; `None` before the first page and after the last.
+    /// What names the page to ask for: a token, the path of a link, a time, a number. `None`
+    /// before the first page and after the last.
     pub cursor: Option<String>,
     /// Whether the last page has been read.
     pub done: bool,
@@ -80,14 +55,40 @@ pub struct PageState {
     pub pages: u64,
     /// How many items they held.
     pub items: u64,
-    /// Every cursor so far, that of the page to ask for included, in order: none may come again.
-    pub seen: Vec<String>,
+    /// Fingerprints of cursors that must not come again: a landmark, which moves on whenever the
+    /// number of pages has doubled, then the last 256, that of the page to ask for included.
+    pub seen: Vec<u64>,
+    /// Fingerprints of the last page's items, in order, where the next page may repeat them.
+    #[serde(default)]
+    pub overlap: Vec<u64>,
+    /// Whether the run began at a given cursor and not at the first page: what the server says of
+    /// the number of all items is no matter then.
+    #[serde(default)]
+    pub partial: bool,
 }
 
-/// The request for a page.
-#[derive(Clone, PartialEq, Eq, Debug)]
+impl PageState {
+    /// Goes on, after the end of a run in the style `updated-since`, with what came later. In the
+    /// other styles there is nothing to go on with, and it stays at its end.
+    pub fn reopen(mut self) -> PageState {
+        self.done &= self.cursor.is_none();
+        self
+    }
+
+    #[inline(never)]
+    fn knows(&self, cursor: &str) -> bool {
+        let cursor = fingerprint(cursor.as_bytes());
+        self.seen.contains(&cursor)
+    }
+}
+
+/// The request for a page: the address that is paged, with these changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PageRequest {
-    /// Query parameters to set, names and values not yet percent-encoded.
+    /// Path and query that take the place of the first request's, on the same origin.
+    pub link: Option<String>,
+    /// Query parameters to set, names and values not yet percent-encoded; or, where the style is
+    /// [in the body](PageStyle::in_body), members of the JSON object, their values numbers.
     pub query: Vec<(&'static str, String)>,
 }
 
@@ -103,6 +104,12 @@ pub struct PageFields<'a> {
     pub items: Option<u64>,
     /// What the [next field](PageStyle::next_field) holds.
     pub next: NextField<'a>,
+    /// What the [total field](PageStyle::total_field) holds, if that is a number.
+    pub total: Option<u64>,
+    /// The [`fingerprint`] of each item, where pages [overlap](PageStyle::overlaps).
+    pub fingerprints: &'a [u64],
+    /// The origin that was asked, `https://h` or `http://h:8080`, for the styles with links.
+    pub origin: &'a str,
 }
 
 /// What the body of an answer is.
@@ -134,69 +141,13 @@ pub enum NextField<'a> {
 /// What a page has brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageStep {
-    /// How many items the page holds.
+    /// How many items the page holds that the one before it did not.
     pub items: u64,
     /// How many items the run has brought so far, those before a checkpoint included.
     pub total: u64,
     /// Whether another page follows.
     pub more: bool,
 }
-
-/// Why a run of pages ended before its last page. None of these is ever taken for success:
-/// [`Pages::state`] still is the position before the page that failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PageError {
-    /// The status is not a success.
-    Status(u16),
-    /// A success without a body.
-    Empty(u16),
-    /// The body is not a JSON object.
-    NotAnObject,
-    /// The named field is not there or not an array.
-    NoItems(&'static str),
-    /// The named field, which should tell the next page, holds something that is no cursor.
-    BadCursor(&'static str),
-    /// The named field holds a cursor that this run has used before: it would go in circles.
-    RepeatedCursor(&'static str),
-    /// The run had already ended.
-    Over,
-}
-
-impl fmt::Display for PageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PageError::Status(status) => {
-                write!(f, "the page came with status {status}; resume from the last checkpoint")
-            }
-            PageError::Empty(status) => write!(
-                f,
-                "the page came with status {status} and no body, where an object was due; \
-                 resume from the last checkpoint"
-            ),
-            PageError::NotAnObject => f.write_str(
-                "the body of the page is not a JSON object; check the address, \
-                 then resume from the last checkpoint",
-            ),
-            PageError::NoItems(field) => write!(
-                f,
-                "the page has no array in `{field}`; check that the address pages in this style"
-            ),
-            PageError::BadCursor(field) => write!(
-                f,
-                "`{field}` holds neither a usable string nor an integer; \
-                 check that the address pages in this style"
-            ),
-            PageError::RepeatedCursor(field) => write!(
-                f,
-                "`{field}` repeats a cursor of an earlier page, so the run would not end; \
-                 start anew, and report it to whoever runs the API if it stays"
-            ),
-            PageError::Over => f.write_str("the run of pages has ended; start or resume another"),
-        }
-    }
-}
-
-impl std::error::Error for PageError {}
 
 /// A run of pages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,9 +165,16 @@ impl Pages {
 
     /// From a checkpoint on, that of a failed run too.
     pub fn resume(style: PageStyle, mut state: PageState) -> Pages {
-        for cursor in std::mem::take(&mut state.seen).into_iter().chain(state.cursor.clone()) {
-            note(&mut state.seen, cursor); // whoever kept them may have put them in another order
+        if state.pages == 0 {
+            state.partial |= state.cursor.is_some();
+            state.cursor = state.cursor.or_else(|| first_cursor(&style));
         }
+        if let Some(cursor) = &state.cursor
+            && !state.knows(cursor)
+        {
+            state.seen.push(fingerprint(cursor.as_bytes()));
+        }
+        sort(&mut state.overlap); // whoever kept them may have put them in another order
         Pages { style, state, failed: false }
     }
 
@@ -240,16 +198,39 @@ impl Pages {
         self.state.done
     }
 
+    /// Did the page before the one that is being read hold an item of this fingerprint?
+    pub fn is_repeated(&self, fingerprint: u64) -> bool {
+        self.state.overlap.binary_search(&fingerprint).is_ok()
+    }
+
     /// The request for the next page: the same until it is answered, and none once the run is
     /// done or has failed.
     pub fn request(&self) -> Option<PageRequest> {
         if self.failed || self.state.done {
             return None;
         }
-        let Kind::Cursor { cursor, page_size, .. } = self.style.kind;
-        let mut query = vec![(page_size, self.style.page_size.to_string())];
-        query.extend(self.state.cursor.clone().map(|value| (cursor, value)));
-        Some(PageRequest { query })
+        let names = self.style.names();
+        let cursor = self.state.cursor.clone();
+        let mut request = PageRequest::default();
+        match self.style.kind {
+            Kind::Links if cursor.is_some() => {
+                request.link = cursor;
+                return Some(request);
+            }
+            Kind::Windows => {
+                let start = self.window_start();
+                request.query.push((names.cursor, timestamp(start)));
+                request.query.push(("endDate", timestamp(self.window_end(start))));
+                return Some(request);
+            }
+            Kind::Search => request.query.push((names.cursor, decimal(self.state.items))),
+            _ => {}
+        }
+        if !names.size.is_empty() {
+            request.query.push((names.size, decimal(u64::from(self.style.page_size))));
+        }
+        request.query.extend(cursor.map(|value| (names.cursor, value)));
+        Some(request)
     }
 
     /// Takes the answer to the request. An error ends the run.
@@ -264,7 +245,12 @@ impl Pages {
 
     /// Changes nothing where it fails.
     fn advance(&mut self, page: PageFields<'_>) -> Result<PageStep, PageError> {
+        let kind = self.style.kind;
         match (page.status, page.body) {
+            (204, _) if matches!(kind, Kind::UpdatedSince | Kind::Windows) => {
+                let next = if kind == Kind::Windows { self.next_window() } else { Next::End };
+                return Ok(self.step(0, next, &[]));
+            }
             (204 | 205, _) | (200..=299, PageBody::Empty) => {
                 return Err(PageError::Empty(page.status));
             }
@@ -272,39 +258,166 @@ impl Pages {
             (200..=299, PageBody::Object) => {}
             (status, _) => return Err(PageError::Status(status)),
         }
-        let items = page.items.ok_or(PageError::NoItems(self.style.items_field()))?;
-        let cursor = self.next_cursor(page.next)?;
-
-        let state = &mut self.state;
-        if let Some(cursor) = cursor.clone() {
-            note(&mut state.seen, cursor);
+        let no_items = || PageError::NoItems(self.style.items_field().to_owned());
+        let mut items = page.items.ok_or_else(no_items)?;
+        let came = items;
+        if self.style.overlaps() {
+            let repeated = page.fingerprints.iter().filter(|it| self.is_repeated(**it)).count();
+            items = items.saturating_sub(repeated as u64);
         }
-        state.done = cursor.is_none();
-        state.cursor = cursor;
-        state.pages = state.pages.saturating_add(1);
-        state.items = state.items.saturating_add(items);
-        Ok(PageStep { items, total: state.items, more: !state.done })
+        let so_far = self.state.items.saturating_add(items);
+        let next = match kind {
+            Kind::Windows => self.next_window(),
+            Kind::Search if came == 0 || page.total.is_some_and(|total| so_far >= total) => {
+                Next::End
+            }
+            Kind::Search => Next::Counted,
+            Kind::Scroll if came == 0 => Next::End,
+            Kind::UpdatedSince if came == 0 => Next::End,
+            _ => match self.next_page(page) {
+                // As many share one time as are due at once: there may be more of them.
+                Ok(Next::Again) if items == 0 && came >= FULL_POLL => {
+                    return Err(PageError::RepeatedCursor(self.style.next_field()));
+                }
+                Ok(Next::Again) if items == 0 => Next::End,
+                next => next?,
+            },
+        };
+        if let (Next::End, Some(total), false) = (&next, page.total, self.state.partial)
+            && so_far < total
+        {
+            return Err(PageError::Incomplete { items: so_far, total });
+        }
+        Ok(self.step(items, next, page.fingerprints))
     }
 
-    fn next_cursor(&self, next: NextField<'_>) -> Result<Option<String>, PageError> {
-        let cursor = match next {
-            NextField::Absent | NextField::Null | NextField::Text("") => return Ok(None),
-            NextField::Text(text) if text.len() <= MAX_CURSOR_BYTES => text.to_owned(),
-            NextField::Number(number) => number.to_string(),
-            _ => return Err(PageError::BadCursor(self.style.next_field())),
-        };
-        if self.state.seen.binary_search(&cursor).is_ok() {
-            return Err(PageError::RepeatedCursor(self.style.next_field()));
+    fn step(&mut self, items: u64, next: Next, fingerprints: &[u64]) -> PageStep {
+        let state = &mut self.state;
+        state.pages = state.pages.saturating_add(1);
+        state.items = state.items.saturating_add(items);
+        state.done = next == Next::End;
+        match next {
+            Next::Cursor(cursor) => {
+                remember(&mut state.seen, fingerprint(cursor.as_bytes()), state.pages);
+                state.cursor = Some(cursor);
+            }
+            // A later run asks for what came since.
+            Next::Again => {}
+            Next::End if self.style.overlaps() => {}
+            Next::End | Next::Counted => state.cursor = None,
         }
-        Ok(Some(cursor))
+        if self.style.overlaps() && !fingerprints.is_empty() {
+            state.overlap.clear();
+            state.overlap.extend(fingerprints);
+            sort(&mut state.overlap);
+        }
+        PageStep { items, total: state.items, more: !state.done }
+    }
+
+    /// What the next field says.
+    fn next_page(&self, page: PageFields<'_>) -> Result<Next, PageError> {
+        let field = self.style.next_field();
+        let cursor = match page.next {
+            NextField::Absent | NextField::Null | NextField::Text("") => return Ok(Next::End),
+            NextField::Text(text) if text.len() <= MAX_CURSOR_BYTES => match self.style.kind {
+                Kind::Links => link::on_origin(text, page.origin)
+                    .ok_or(PageError::OtherOrigin(field))?
+                    .to_owned(),
+                Kind::Segments => link::number_in_query(text, self.style.names().cursor)
+                    .or(Some(text).filter(|text| link::number(text).is_some()))
+                    .ok_or(PageError::BadCursor(field))?
+                    .to_owned(),
+                Kind::UpdatedSince => in_utc(text),
+                _ => text.to_owned(),
+            },
+            NextField::Number(number) if self.style.kind != Kind::Links => decimal(number),
+            _ => return Err(PageError::BadCursor(field)),
+        };
+        if self.style.overlaps() && self.state.cursor.as_ref() == Some(&cursor) {
+            return Ok(Next::Again);
+        }
+        if self.state.knows(&cursor) {
+            return Err(PageError::RepeatedCursor(field));
+        }
+        Ok(Next::Cursor(cursor))
+    }
+
+    fn next_window(&self) -> Next {
+        let end = self.window_end(self.window_start());
+        match self.style.until.is_none_or(|until| end >= until.as_millis()) {
+            true => Next::End,
+            false => Next::Cursor(decimal(end)),
+        }
+    }
+
+    fn window_start(&self) -> u64 {
+        let kept = self.state.cursor.as_ref().and_then(|start| link::number(start));
+        kept.unwrap_or_else(|| self.style.since.unwrap_or_default().as_millis())
+    }
+
+    fn window_end(&self, start: u64) -> u64 {
+        let length = u64::try_from(self.style.window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let until = self.style.until.map_or(u64::MAX, Wall::as_millis);
+        start.saturating_add(length).min(until.max(start)).min(LAST_MILLIS)
     }
 }
 
-/// Adds a cursor to those that were seen.
-fn note(seen: &mut Vec<String>, cursor: String) {
-    if let Err(place) = seen.binary_search(&cursor) {
-        seen.insert(place, cursor);
+/// What follows a page.
+#[derive(PartialEq, Eq)]
+enum Next {
+    End,
+    Cursor(String),
+    /// The page after so many items as came.
+    Counted,
+    /// The same again: what shares the last page's time.
+    Again,
+}
+
+/// What names the first page, where that is not left to the server.
+fn first_cursor(style: &PageStyle) -> Option<String> {
+    let since = style.since.filter(|_| style.overlaps())?;
+    Some(timestamp(since.as_millis()))
+}
+
+/// Adds a cursor's fingerprint to those that must not come again.
+fn remember(seen: &mut Vec<u64>, cursor: u64, pages: u64) {
+    seen.push(cursor);
+    while seen.len() > REMEMBERED + 1 {
+        let oldest = seen.remove(1);
+        if let (Some(landmark), true) = (seen.first_mut(), pages.is_power_of_two()) {
+            *landmark = oldest;
+        }
     }
+}
+
+/// Comb sort: what the standard library has is more code than all of this.
+fn sort(numbers: &mut [u64]) {
+    let mut gap = numbers.len();
+    loop {
+        gap = (gap * 3 / 4).max(1);
+        let mut swapped = false;
+        for i in gap..numbers.len() {
+            if numbers[i - gap] > numbers[i] {
+                numbers.swap(i - gap, i);
+                swapped = true;
+            }
+        }
+        if gap == 1 && !swapped {
+            return;
+        }
+    }
+}
+
+fn decimal(number: u64) -> String {
+    text![number]
+}
+
+/// A fingerprint of an item, or of anything: 64-bit FNV-1a. Of two different texts it is the same
+/// with odds of 1 in 2⁶⁴.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes.iter().fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
 #[cfg(test)]

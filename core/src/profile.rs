@@ -1,10 +1,54 @@
 //! What is particular to CXone: where things are, how one signs in, which requests share a limit.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::ScopeConfig;
+use crate::pacer::{KnownLimit, Pacing};
+use crate::text::text;
+
 /// The path of the token endpoint under a gateway's base URL.
 pub const GATEWAY_TOKEN_PATH: &str = "/oauth2/token";
 
 /// The OAuth scope that a gateway grants.
 pub const GATEWAY_SCOPE: &str = "contact-center-api";
+
+/// The issuer of NICE's platform, below which its endpoints are found.
+pub const PLATFORM_ISSUER: &str = "https://cxone.niceincontact.com";
+
+/// The issuer of its government cloud.
+pub const GOVERNMENT_ISSUER: &str = "https://cxone-gov.niceincontact.com";
+
+/// How one signs in, and which requests share a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Profile {
+    /// An API gateway, as the tutorial has it: client credentials with the scope
+    /// [`GATEWAY_SCOPE`], the token endpoint at [`GATEWAY_TOKEN_PATH`] below the base URL, one
+    /// limit for everything.
+    #[default]
+    Gateway,
+    /// NICE's own platform: an access key (or its refresh token) and the client as HTTP Basic;
+    /// token endpoint and API host are discovered; limits by API family, as [published](LIMITS).
+    Platform,
+    /// Any OAuth 2.0 server: client credentials without a scope, the token endpoint given or
+    /// discovered from its issuer; one limit for everything.
+    Generic,
+}
+
+impl Profile {
+    /// The profile that is meant by who sets these: an access key means the platform, an issuer
+    /// without one any OAuth server, neither of them a gateway.
+    pub fn chosen(has_access_key: bool, has_issuer: bool) -> Profile {
+        match (has_access_key, has_issuer) {
+            (true, _) => Profile::Platform,
+            (false, true) => Profile::Generic,
+            (false, false) => Profile::Gateway,
+        }
+    }
+}
 
 /// The environment variables that a client is configured by.
 pub mod env {
@@ -16,6 +60,126 @@ pub mod env {
     pub const CLIENT_ID: &str = "CXONE_CLIENT_ID";
     /// The OAuth client secret.
     pub const CLIENT_SECRET: &str = "CXONE_CLIENT_SECRET";
+    /// The access key id of a user of the platform.
+    pub const ACCESS_KEY_ID: &str = "CXONE_ACCESS_KEY_ID";
+    /// Its secret.
+    pub const ACCESS_KEY_SECRET: &str = "CXONE_ACCESS_KEY_SECRET";
+    /// The issuer below which endpoints are discovered, such as
+    /// [`PLATFORM_ISSUER`](super::PLATFORM_ISSUER).
+    pub const ISSUER: &str = "CXONE_ISSUER";
+}
+
+/// What NICE has published of a scope: where to start from, until the server says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublishedLimit {
+    /// The scope, as [`scopes`] names it.
+    pub scope: &'static str,
+    /// How it is paced from the start; `None`: nothing is published of that.
+    pub pacing: Option<Pacing>,
+    /// Requests in flight at once, if that is bounded.
+    pub concurrency: Option<u32>,
+    /// Do they count apart from the client's own concurrency?
+    pub apart: bool,
+}
+
+/// Media Playback: recordings.
+pub const MEDIA_PLAYBACK: &str = "media-playback";
+/// Data Extraction: jobs.
+pub const DATA_EXTRACTION: &str = "data-extraction";
+/// `get-next-event` of agent sessions, which the server holds for up to a minute.
+pub const AGENT_EVENTS: &str = "agent-events";
+/// The APIs of the ACD: admin, agent, real-time, reporting, WFM.
+const ACD: &str = "incontactapi";
+const DIGITAL: &str = "dfo";
+const DIGITAL_UPDATE: &str = "dfo/contact-update";
+const DIGITAL_GET: &str = "dfo/contact-get";
+const DIGITAL_IN: &str = "dfo/inbound";
+const DIGITAL_OUT: &str = "dfo/outbound";
+
+/// Long polls of as many agent sessions as one process keeps open.
+const AGENT_POLLS: u32 = 1024;
+
+/// What NICE has published. Limits are where the pacer starts from, until answers say otherwise;
+/// the pace of Data Extraction is kept to. Of one Digital contact it is a burst of 250 updates,
+/// refilled by 17 a minute: each has a scope of its own (`dfo/contact/{id}`), which is not listed.
+pub const LIMITS: [PublishedLimit; 7] = [
+    PublishedLimit { pacing: quota(150, 300), ..unlimited(MEDIA_PLAYBACK) },
+    PublishedLimit { pacing: APART_30_S, concurrency: Some(1), ..unlimited(DATA_EXTRACTION) },
+    PublishedLimit { pacing: quota(1_000_000, 3600), ..unlimited(DIGITAL_UPDATE) },
+    PublishedLimit { pacing: quota(120_000, 3600), ..unlimited(DIGITAL_GET) },
+    PublishedLimit { pacing: quota(360_000, 3600), ..unlimited(DIGITAL_IN) },
+    PublishedLimit { pacing: quota(6_000, 60), ..unlimited(DIGITAL_OUT) },
+    PublishedLimit { concurrency: Some(AGENT_POLLS), apart: true, ..unlimited(AGENT_EVENTS) },
+];
+
+/// One call, then none for 30 s.
+const APART_30_S: Option<Pacing> =
+    Some(Pacing::Fixed(KnownLimit { requests: 1, per: Duration::from_secs(30), burst: Some(1) }));
+
+const fn unlimited(scope: &'static str) -> PublishedLimit {
+    PublishedLimit { scope, pacing: None, concurrency: None, apart: false }
+}
+
+const fn quota(requests: u32, seconds: u64) -> Option<Pacing> {
+    let per = Duration::from_secs(seconds);
+    Some(Pacing::Seeded(KnownLimit { requests, per, burst: None }))
+}
+
+impl PublishedLimit {
+    /// What is known of the scope beforehand.
+    pub fn config(&self) -> ScopeConfig {
+        ScopeConfig {
+            name: self.scope.to_owned(),
+            concurrency: self.concurrency,
+            apart: self.apart,
+            pacing: self.pacing,
+        }
+    }
+}
+
+/// The scopes of a request to the platform, one to four, narrowest first: its API family, and
+/// within Digital the nested quotas that it consumes. In- and outbound messages also count as
+/// updates of contacts.
+///
+/// ```
+/// use cxone_core::profile::scopes;
+///
+/// assert_eq!(scopes("GET", "/incontactapi/services/v34.0/agents"), ["incontactapi"]);
+/// assert_eq!(
+///     scopes("PUT", "/dfo/3.0/contacts/77/status"),
+///     ["dfo/contact/77", "dfo/contact-update", "dfo"]
+/// );
+/// ```
+pub fn scopes(method: &str, path: &str) -> Vec<String> {
+    let bare = path.split(['?', '#']).next().unwrap_or_default();
+    if bare.ends_with("/get-next-event") {
+        return vec![AGENT_EVENTS.to_owned()];
+    }
+    let family = api_family(path);
+    if family != DIGITAL {
+        // In the wild it is written in both ways.
+        let acd = family.eq_ignore_ascii_case(ACD);
+        return vec![if acd { ACD.to_owned() } else { family }];
+    }
+    let mut segments = bare.split('/').filter(|segment| !segment.is_empty()).skip(2);
+    let [what, id, action] = [segments.next(), segments.next(), segments.next()];
+    let reads = matches!(method, "GET" | "HEAD");
+    let mut scopes = Vec::new();
+    match (what, id, action) {
+        (Some("contacts"), _, _) if reads => scopes.push(DIGITAL_GET.to_owned()),
+        (Some("contacts"), Some(id), _) => {
+            scopes.extend([["dfo/contact/", id].concat(), DIGITAL_UPDATE.to_owned()]);
+        }
+        (Some("channels"), _, Some("outbound")) if !reads => {
+            scopes.extend([DIGITAL_OUT, DIGITAL_UPDATE].map(str::to_owned));
+        }
+        (Some("channels"), _, Some("messages")) if !reads => {
+            scopes.extend([DIGITAL_IN, DIGITAL_UPDATE].map(str::to_owned));
+        }
+        _ => {}
+    }
+    scopes.push(family);
+    scopes
 }
 
 /// The API family that a path belongs to: requests of one family share the server's limits, and
@@ -38,7 +202,7 @@ pub fn api_family(path: &str) -> String {
     match segments.next() {
         None => "/".into(),
         Some("api") => match segments.find(|segment| !is_version(segment)) {
-            Some(second) => format!("api/{second}"),
+            Some(second) => text!["api/", second],
             None => "api".into(),
         },
         Some(first) => first.into(),
@@ -69,6 +233,48 @@ mod tests {
         ];
         for (path, family) in paths {
             assert_eq!(api_family(path), family, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_digital_request_consumes_nested_quotas() {
+        for (method, path, expected) in [
+            ("POST", "/dfo/3.0/contacts/a-1/tags", "dfo/contact/a-1 dfo/contact-update dfo"),
+            ("GET", "/dfo/3.0/contacts/a-1?x=y", "dfo/contact-get dfo"),
+            ("GET", "/dfo/3.0/contacts?scrollToken=x", "dfo/contact-get dfo"),
+            ("POST", "/dfo/3.0/channels/c/outbound", "dfo/outbound dfo/contact-update dfo"),
+            ("POST", "/dfo/3.0/channels/c/messages", "dfo/inbound dfo/contact-update dfo"),
+            ("GET", "/dfo/3.0/routing-queues", "dfo"),
+            ("GET", "/inContactAPI/services/v34.0/skills", "incontactapi"),
+            (
+                "GET",
+                "/incontactapi/services/v34.0/agent-sessions/s/get-next-event?timeout=60",
+                "agent-events",
+            ),
+            ("POST", "/data-extraction/v1/jobs", "data-extraction"),
+            ("GET", "/media-playback/v1/contacts?acd-call-id=1", "media-playback"),
+            ("GET", "/api/v2.0/interactions", "api/interactions"),
+        ] {
+            assert_eq!(scopes(method, path).join(" "), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn each_published_limit_is_of_a_scope_that_requests_have() {
+        let named: Vec<String> = [
+            ("GET", "/media-playback/v1/contacts"),
+            ("GET", "/data-extraction/v1/jobs"),
+            ("PUT", "/dfo/3.0/contacts/1"),
+            ("GET", "/dfo/3.0/contacts/1"),
+            ("POST", "/dfo/3.0/channels/1/messages"),
+            ("POST", "/dfo/3.0/channels/1/outbound"),
+            ("GET", "/incontactapi/services/v34.0/agent-sessions/1/get-next-event"),
+        ]
+        .into_iter()
+        .flat_map(|(method, path)| scopes(method, path))
+        .collect();
+        for limit in LIMITS {
+            assert!(named.iter().any(|name| name == limit.scope), "{limit:?}");
         }
     }
 }

@@ -9,14 +9,14 @@
 //! A lane whose scopes cannot send is *parked* and then costs the others nothing: only lanes
 //! that are ready stand in the order from which the next request is taken.
 
-use std::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
 use crate::event::{Priority, RequestId};
-use crate::small_set::{Key, SmallSet};
+use crate::key_set::{Key, KeySet};
 
 const NONE: u32 = u32::MAX;
-const CLASSES: usize = Priority::ALL.len();
+pub(crate) const CLASSES: usize = Priority::ALL.len();
 
 /// Lanes that share the client's concurrency, and lanes apart from it.
 const GROUPS: usize = 2;
@@ -55,7 +55,7 @@ struct Entry<T> {
 struct List {
     head: u32,
     tail: u32,
-    returned: BTreeSet<Key>,
+    returned: KeySet,
     /// The head, and the sequence under which this list stands in the ready order, if it does.
     listed: Option<(Sequence, u32)>,
     /// It is counted among those that only a full scope holds back.
@@ -64,7 +64,7 @@ struct List {
 
 impl Default for List {
     fn default() -> Self {
-        List { head: NONE, tail: NONE, returned: BTreeSet::new(), listed: None, held_back: false }
+        List { head: NONE, tail: NONE, returned: KeySet::default(), listed: None, held_back: false }
     }
 }
 
@@ -77,6 +77,8 @@ pub(crate) enum Parked {
     Closed,
     /// Its scopes are open, but as many attempts are in flight as may be.
     Full,
+    /// What is left of a quota is kept for urgent requests.
+    Reserved,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +99,7 @@ pub(crate) struct Queue<T> {
     free: u32,
     lanes: Vec<Option<Lane>>,
     free_lanes: Vec<u32>,
-    ready: [[SmallSet; CLASSES]; GROUPS],
+    ready: [[KeySet; CLASSES]; GROUPS],
     /// Lists that stand in the ready order, by group.
     lists_ready: [u32; GROUPS],
     next_sequence: Sequence,
@@ -178,7 +180,7 @@ impl<T> Queue<T> {
         let entry = &mut self.slab[slot];
         entry.value.take()?;
         entry.place = Place::Free;
-        entry.next = std::mem::replace(&mut self.free, slot);
+        entry.next = core::mem::replace(&mut self.free, slot);
         let lane = entry.lane;
         self.entries -= 1;
         self.lane_mut(lane).entries -= 1;
@@ -194,7 +196,7 @@ impl<T> Queue<T> {
         let owner = self.lane_mut(lane);
         owner.queued += 1;
         let list = &mut owner.lists[class.index()];
-        let tail = std::mem::replace(&mut list.tail, slot);
+        let tail = core::mem::replace(&mut list.tail, slot);
         if tail == NONE {
             list.head = slot;
         }
@@ -310,6 +312,10 @@ impl<T> Queue<T> {
         ((class as u64) << SEQUENCE_BITS | sequence, u64::from(slot))
     }
 
+    pub(crate) fn class_of(&self, slot: u32) -> Priority {
+        self.slab[slot].class
+    }
+
     pub(crate) fn lane_of(&self, slot: u32) -> u32 {
         self.slab[slot].lane
     }
@@ -323,8 +329,13 @@ impl<T> Queue<T> {
         self.lane(lane).entries == 0
     }
 
-    pub(crate) fn is_parked_full(&self, lane: u32) -> bool {
-        self.lane(lane).parked == Parked::Full
+    pub(crate) fn parked(&self, lane: u32) -> Parked {
+        self.lane(lane).parked
+    }
+
+    /// How many of a lane wait for their turn.
+    pub(crate) fn queued_in(&self, lane: u32) -> u32 {
+        self.lane(lane).queued
     }
 
     pub(crate) fn is_apart(&self, lane: u32) -> bool {
@@ -371,7 +382,12 @@ impl<T> Queue<T> {
             let count = &mut self.held_back[class.index()];
             *count = if holds_back { *count + 1 } else { *count - 1 };
         }
-        let new = head.filter(|_| parked == Parked::No);
+        let ready = match parked {
+            Parked::No => true,
+            Parked::Reserved => class == Priority::High,
+            Parked::Closed | Parked::Full => false,
+        };
+        let new = head.filter(|_| ready);
         if new == old {
             return;
         }

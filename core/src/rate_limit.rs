@@ -2,13 +2,16 @@
 //! form (-10: `RateLimit`, `RateLimit-Policy`), its -07 form (a dictionary), its -03 form
 //! (`RateLimit-Limit`, `-Remaining`, `-Reset`), and the `X-` headers that came before it.
 
-use std::cmp::Ordering;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::time::Duration;
 
 use crate::field::{self, Decimal, MAX_WAIT_MS};
 use crate::http_date;
 use crate::reading::{Mode, Reading, ResetUnit};
 use crate::structured_field::{self, Item, Value};
+use crate::text::text;
 use crate::time::Wall;
 
 /// What is left of a limit, as a response announces it.
@@ -140,7 +143,7 @@ fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> 
     let (quota, remaining, reset) = (member("limit")?, member("remaining")?, member("reset")?);
     remaining.or(reset)?; // a quota alone says nothing about what is left
     let reset = reset
-        .and_then(|number| reset_wait(&number.to_string(), reading, now))
+        .and_then(|number| reset_wait(&text![number], reading, now))
         .map(Duration::from_millis);
     Some(Limit { header: "ratelimit", name: None, quota, remaining, reset, counts_requests: true })
 }

@@ -1,5 +1,8 @@
 //! How header values are to be read: the settings that all readers share.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// How closely a value must keep to its grammar. A value that does not is treated as absent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Mode {

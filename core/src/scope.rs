@@ -1,10 +1,11 @@
 //! Scopes and the lanes through them: who shares a limit with whom, and who waits for what.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::config::{MAX_SCOPES, ScopeConfig};
 use crate::gate::{Gate, Permit, Ticket};
-use crate::pacer::Pacer;
+use crate::pacer::{Asker, Mark, Pacer, Pacing};
 use crate::queue::Parked;
 use crate::time::Instant;
 
@@ -28,11 +29,17 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    fn new(name: Arc<str>, concurrency: Option<u32>, apart: bool, permanent: bool) -> Scope {
+    fn new(
+        name: Arc<str>,
+        concurrency: Option<u32>,
+        apart: bool,
+        pacing: Pacing,
+        permanent: bool,
+    ) -> Scope {
         Scope {
             name,
             gate: Gate::new(),
-            pacer: Pacer::new(concurrency),
+            pacer: Pacer::new(concurrency, pacing),
             held: false,
             in_flight: 0,
             timer: None,
@@ -44,18 +51,12 @@ impl Scope {
     }
 
     /// May it send? A hold has no moment at which it ends.
-    pub(crate) fn permit(&self, now: Instant) -> Permit {
+    pub(crate) fn permit(&self, now: Instant, asker: Asker) -> Permit {
         if self.held {
             return Permit::AfterAnswer;
         }
         let gate = self.gate.permit(now, self.in_flight);
-        match (gate, self.pacer.permit(now, self.in_flight)) {
-            (Permit::Now, other) | (other, Permit::Now) => other,
-            (Permit::At(a), Permit::At(b)) => Permit::At(a.max(b)),
-            (Permit::At(at), _) | (_, Permit::At(at)) => Permit::At(at),
-            (Permit::Full, Permit::Full) => Permit::Full,
-            (Permit::AfterAnswer | Permit::Full, _) => Permit::AfterAnswer,
-        }
+        gate.and(self.pacer.permit(now, self.in_flight, asker))
     }
 
     /// The latest deadline that the server has set and that is still ahead.
@@ -92,8 +93,16 @@ impl Scope {
 
     fn is_forgettable(&self, now: Instant) -> bool {
         let unused = self.lanes.is_empty() && !self.held && !self.permanent;
-        unused && self.gate.is_forgettable(now) && self.closed_until(now).is_none()
+        let forgettable = self.gate.is_forgettable(now) && self.pacer.is_forgettable(now);
+        unused && forgettable && self.closed_until(now).is_none()
     }
+}
+
+/// What an attempt remembers of a scope from when it was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stub {
+    pub(crate) ticket: Ticket,
+    pub(crate) mark: Mark,
 }
 
 /// What a lane is parked on.
@@ -115,8 +124,26 @@ const NONE: u32 = u32::MAX;
 
 impl LaneKey {
     /// The scopes, narrowest first.
-    pub(crate) fn scopes(self) -> impl Iterator<Item = u32> {
-        self.scopes.into_iter().take_while(|scope| *scope != NONE)
+    pub(crate) fn scopes(self) -> LaneScopes {
+        LaneScopes { scopes: self.scopes, next: 0 }
+    }
+}
+
+/// The scopes of a lane. Every call comes by here, and in code that is made small the adapters of
+/// the standard library are calls of their own.
+pub(crate) struct LaneScopes {
+    scopes: [u32; MAX_SCOPES],
+    next: usize,
+}
+
+impl Iterator for LaneScopes {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        let scope = *self.scopes.get(self.next)?;
+        self.next += 1;
+        (scope != NONE).then_some(scope)
     }
 }
 
@@ -143,16 +170,19 @@ pub(crate) struct Scopes {
     /// The lane that was asked for last, which is mostly asked for again.
     recent: u32,
     token_parked: Vec<u32>,
+    /// How scopes are paced of which nothing else is said.
+    pacing: Pacing,
 }
 
 impl Scopes {
-    pub(crate) fn new(default: &str, known: &[ScopeConfig]) -> Scopes {
-        let mut scopes = Scopes { sweep_at: FIRST_SWEEP, ..Scopes::default() };
+    pub(crate) fn new(default: &str, known: &[ScopeConfig], pacing: Pacing) -> Scopes {
+        let mut scopes = Scopes { sweep_at: FIRST_SWEEP, pacing, ..Scopes::default() };
         for scope in known {
-            scopes.add(&scope.name, scope.concurrency, scope.apart, true);
+            let pacing = scope.pacing.unwrap_or(pacing);
+            scopes.add(&scope.name, scope.concurrency, scope.apart, pacing, true);
         }
         let default =
-            scopes.find(default).unwrap_or_else(|| scopes.add(default, None, false, true));
+            scopes.find(default).unwrap_or_else(|| scopes.add(default, None, false, pacing, true));
         Scopes { default, ..scopes }
     }
 
@@ -173,7 +203,7 @@ impl Scopes {
     pub(crate) fn find_or_add(&mut self, name: &str, now: Instant) -> u32 {
         self.find(name).unwrap_or_else(|| {
             self.sweep(now);
-            self.add(name, None, false, false)
+            self.add(name, None, false, self.pacing, false)
         })
     }
 
@@ -198,7 +228,7 @@ impl Scopes {
         }
         for (place, name) in scopes.iter_mut().zip(names) {
             let scope = self.find(name);
-            *place = scope.unwrap_or_else(|| self.add(name, None, false, false));
+            *place = scope.unwrap_or_else(|| self.add(name, None, false, self.pacing, false));
         }
         LaneKey { scopes, auth }
     }
@@ -252,16 +282,24 @@ impl Scopes {
 
     /// The first of a lane's scopes that cannot send now, and whether it is closed; only if none
     /// is, one that is merely full.
-    pub(crate) fn blocking(&self, lane: u32, now: Instant) -> Option<(u32, Parked)> {
-        let mut full = None;
+    pub(crate) fn blocking(&self, lane: u32, now: Instant, asker: Asker) -> Option<(u32, Parked)> {
+        let (mut full, mut reserved) = (None, None);
         for scope in self.lane_key(lane).scopes() {
-            match self.scope(scope).permit(now) {
+            match self.scope(scope).permit(now, asker) {
                 Permit::Now => {}
                 Permit::Full => full = full.or(Some((scope, Parked::Full))),
-                Permit::At(_) | Permit::AfterAnswer => return Some((scope, Parked::Closed)),
+                Permit::At(_) | Permit::AfterAnswer => {
+                    let urgent = Asker { high: true, ..asker };
+                    match self.scope(scope).permit(now, urgent) {
+                        Permit::Now if !asker.high => {
+                            reserved = reserved.or(Some((scope, Parked::Reserved)));
+                        }
+                        _ => return Some((scope, Parked::Closed)),
+                    }
+                }
             }
         }
-        full
+        full.or(reserved)
     }
 
     /// The latest deadline of a lane's scopes that is still ahead, and whose it is.
@@ -282,8 +320,10 @@ impl Scopes {
         self.lane_key(lane).scopes().map(opened_at).max().unwrap_or_default()
     }
 
-    /// Notes that a lane waits for `blocker`.
+    /// Notes that a lane waits for `blocker`, and for nothing else: one that is kept from a reserve
+    /// is looked at again for its urgent requests, which may lack something different.
     pub(crate) fn park(&mut self, lane: u32, blocker: Blocker) {
+        self.unpark(lane);
         self.lane_mut(lane).blocker = Some(blocker);
         match blocker {
             Blocker::Scope(scope) => self.scope_mut(scope).parked.push(lane),
@@ -302,11 +342,16 @@ impl Scopes {
         Some(blocker)
     }
 
+    /// The lanes that are parked on a scope.
+    pub(crate) fn parked_on(&self, scope: u32) -> &[u32] {
+        &self.scope(scope).parked
+    }
+
     /// The lanes that wait for `blocker`; from now on they wait for nothing.
     pub(crate) fn release(&mut self, blocker: Blocker) -> Vec<u32> {
         let lanes = match blocker {
-            Blocker::Scope(scope) => std::mem::take(&mut self.scope_mut(scope).parked),
-            Blocker::Token => std::mem::take(&mut self.token_parked),
+            Blocker::Scope(scope) => core::mem::take(&mut self.scope_mut(scope).parked),
+            Blocker::Token => core::mem::take(&mut self.token_parked),
         };
         for lane in &lanes {
             self.lane_mut(*lane).blocker = None;
@@ -319,14 +364,14 @@ impl Scopes {
     }
 
     /// Counts an attempt of this lane in each of its scopes.
-    pub(crate) fn sent(&mut self, lane: u32) -> [Ticket; MAX_SCOPES] {
-        let mut tickets = [Ticket::default(); MAX_SCOPES];
-        for (ticket, scope) in tickets.iter_mut().zip(self.lane_key(lane).scopes()) {
+    pub(crate) fn sent(&mut self, lane: u32, now: Instant, asker: Asker) -> [Stub; MAX_SCOPES] {
+        let mut stubs = [Stub::default(); MAX_SCOPES];
+        for (stub, scope) in stubs.iter_mut().zip(self.lane_key(lane).scopes()) {
             let scope = self.scope_mut(scope);
             scope.in_flight += 1;
-            *ticket = scope.gate.sent();
+            *stub = Stub { ticket: scope.gate.sent(), mark: scope.pacer.sent(now, asker) };
         }
-        tickets
+        stubs
     }
 
     pub(crate) fn scope(&self, scope: u32) -> &Scope {
@@ -347,9 +392,16 @@ impl Scopes {
         self.by_name.iter().map(|scope| (*scope, self.scope(*scope)))
     }
 
-    fn add(&mut self, name: &str, concurrency: Option<u32>, apart: bool, permanent: bool) -> u32 {
+    fn add(
+        &mut self,
+        name: &str,
+        concurrency: Option<u32>,
+        apart: bool,
+        pacing: Pacing,
+        permanent: bool,
+    ) -> u32 {
         let (Ok(place) | Err(place)) = self.place_of(name);
-        let scope = Some(Scope::new(name.into(), concurrency, apart, permanent));
+        let scope = Some(Scope::new(name.into(), concurrency, apart, pacing, permanent));
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = scope;

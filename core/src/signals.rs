@@ -1,7 +1,9 @@
 //! What the headers of a response say about waiting and about limits, all of them together.
 
-use std::borrow::Cow;
-use std::time::Duration;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::field;
 use crate::http_date;

@@ -1,5 +1,9 @@
 //! Reason phrases.
 
+use alloc::string::String;
+
+use crate::text::text;
+
 /// The canonical phrase of a status: that of the IANA registry (RFC 9110 §15 and later), and the
 /// customary ones of 418 and 509. Empty for any other: HTTP/2 and HTTP/3 send none to fall back on.
 pub fn status_text(status: u16) -> &'static str {
@@ -68,6 +72,14 @@ pub fn status_text(status: u16) -> &'static str {
         510 => "Not Extended",
         511 => "Network Authentication Required",
         _ => "",
+    }
+}
+
+/// A status with its phrase, if it has one, after a text.
+pub(crate) fn with_phrase(what: &str, status: u16) -> String {
+    match status_text(status) {
+        "" => text![what, status],
+        phrase => text![what, status, " ", phrase],
     }
 }
 

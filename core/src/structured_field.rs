@@ -1,6 +1,10 @@
 //! Structured fields (RFC 9651): lists and dictionaries, whole grammar, as far as a rate limit
 //! needs their values. Anything that breaks the grammar makes the whole field malformed.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// A bare item (RFC 9651 §3.3). Values of types that no rate limit uses are checked and dropped.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Value {

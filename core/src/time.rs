@@ -7,7 +7,7 @@ use core::time::Duration;
 
 /// A moment on the host's monotonic clock, in nanoseconds from an origin that the host chose.
 ///
-/// It is the engine's own type and not [`std::time::Instant`], since that one cannot be made
+/// It is the engine's own type and not `std::time::Instant`, since that one cannot be made
 /// from a number: a test, a trace and a WebAssembly host all need to.
 ///
 /// Arithmetic saturates: a server that asks for a wait of 10²⁰ seconds yields [`Instant::FAR`].
@@ -51,8 +51,17 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, wait: Duration) -> Instant {
-        let nanos = wait.as_secs().saturating_mul(1_000_000_000);
-        self.plus_nanos(nanos).plus_nanos(u64::from(wait.subsec_nanos()))
+        self.plus_nanos(nanos(wait))
+    }
+}
+
+/// A wait in nanoseconds; `u64::MAX` for what is as long or longer (584 years).
+pub(crate) const fn nanos(wait: Duration) -> u64 {
+    const A_SECOND: u64 = 1_000_000_000;
+    // A multiplication that saturates is one of 128 bits, which WebAssembly does not have.
+    match wait.as_secs() {
+        seconds if seconds < u64::MAX / A_SECOND => seconds * A_SECOND + wait.subsec_nanos() as u64,
+        _ => u64::MAX,
     }
 }
 

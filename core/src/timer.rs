@@ -1,9 +1,7 @@
 //! All deadlines of an engine in one order, each with its reason.
 
-use std::collections::BTreeSet;
-
 use crate::event::Wake;
-use crate::small_set::{Key, SmallSet};
+use crate::key_set::{Key, KeySet};
 use crate::time::Instant;
 
 /// Deadlines, earliest first; at one moment the order of [`Wake`], then of places.
@@ -12,14 +10,14 @@ pub(crate) struct Timers {
     /// The first moment of all, or `Instant::FAR`: what every call asks for.
     earliest: Instant,
     /// Those of attempts and scopes.
-    few: SmallSet,
+    few: KeySet,
     /// Those that each request may have.
-    many: BTreeSet<Key>,
+    many: KeySet,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Timers { earliest: Instant::FAR, few: SmallSet::default(), many: BTreeSet::new() }
+        Timers { earliest: Instant::FAR, few: KeySet::default(), many: KeySet::default() }
     }
 }
 
@@ -30,7 +28,7 @@ impl Timers {
             return;
         }
         match is_of_request(wake) {
-            true => drop(self.many.insert(key(at, wake, of))),
+            true => self.many.insert(key(at, wake, of)),
             false => self.few.insert(key(at, wake, of)),
         }
         self.earliest = self.earliest.min(at);
@@ -42,7 +40,7 @@ impl Timers {
             return;
         }
         match is_of_request(wake) {
-            true => drop(self.many.remove(&key(at, wake, of))),
+            true => self.many.remove(&key(at, wake, of)),
             false => self.few.remove(&key(at, wake, of)),
         }
         if at == self.earliest {
@@ -83,8 +81,10 @@ impl Timers {
 
     /// The owners of the deadlines of requests up to a moment.
     pub(crate) fn deadlines_until(&self, moment: Instant) -> impl Iterator<Item = u32> {
+        let last = key(moment, Wake::Deadline, u32::MAX);
         self.many
-            .range(..=key(moment, Wake::Deadline, u32::MAX))
+            .iter()
+            .take_while(move |key| **key <= last)
             .map(timer)
             .filter(|timer| timer.1 == Wake::Deadline)
             .map(|timer| timer.2)

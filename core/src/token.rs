@@ -7,8 +7,9 @@
 //! Renewal is by demand: a send inside the renewal window starts it while the old token still
 //! serves. An idle engine has no token timer.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
-use std::sync::Arc;
 
 use crate::error::TokenFailure;
 use crate::event::Generation;

@@ -1,6 +1,7 @@
 //! The token machine, wired to the queue: fetches start and end, and who waits for them goes on
 //! or fails with them.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::Config;

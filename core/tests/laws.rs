@@ -2,38 +2,8 @@
 
 mod world;
 
-use std::time::Duration;
-
-use cxone_core::{Backoff, Config};
 use proptest::prelude::*;
-use world::{Event, World, event};
-
-/// Settings of which each changes what ends a request, or when.
-fn settings() -> impl Strategy<Value = Config> {
-    let time = |default: u64| {
-        prop_oneof![
-            4 => Just(Duration::from_secs(default)),
-            1 => (1u64..60_000).prop_map(Duration::from_millis),
-            1 => Just(Duration::MAX),
-        ]
-    };
-    let base = prop_oneof![Just(1u64), Just(1000)].prop_map(Duration::from_millis);
-    (1u32..9, 1u32..6, 2u32..17, time(3600), time(900), time(15), time(30), base).prop_map(
-        |(concurrency, max_attempts, fair_share, retry_for, max_wait, timeout, cooldown, base)| {
-            Config {
-                concurrency,
-                max_attempts,
-                fair_share,
-                retry_for,
-                max_wait,
-                attempt_timeout: timeout,
-                token_cooldown: cooldown,
-                backoff: Backoff { base, ..Backoff::default() },
-                ..Config::default()
-            }
-        },
-    )
-}
+use world::{Event, World, busy_event, event, server, settings};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -45,6 +15,18 @@ proptest! {
         settings in settings(), seed: u64, events in prop::collection::vec(event(), 1..120),
     ) {
         let mut world = World::new(settings, seed);
+        world.run(&events);
+        world.wind_down();
+    }
+
+    /// The same where much is answered, and so much is believed; in the end all is well but that
+    /// the server keeps its limit.
+    #[test]
+    fn the_laws_hold_whatever_a_pacer_comes_to_believe(
+        settings in settings(), seed: u64, server in server(),
+        events in prop::collection::vec(busy_event(), 1..300),
+    ) {
+        let mut world = World::new(settings, seed).with(server);
         world.run(&events);
         world.wind_down();
     }

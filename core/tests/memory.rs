@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use cxone_core::{Config, Engine, Instant, Job, Now, Wall};
+use cxone_core::{Config, Engine, Head, Input, Instant, Job, Now, Output, Wall};
 
 const NOW: Now = Now::new(Instant::ORIGIN, Wall::from_millis(1_795_392_000_000));
 
@@ -39,6 +39,53 @@ fn the_room_of_those_who_ended_is_used_again() {
     let more = BYTES.get() - held;
     // The second ten thousand need their room once.
     assert!(more <= 10_000 * 100, "{more} bytes more");
+}
+
+#[test]
+fn what_is_learned_of_a_scope_takes_no_more_room_the_longer_it_is_used() {
+    let mut engine = engine();
+    engine.submit(plain(), NOW).expect("there is room");
+    let mut clock = NOW.instant;
+    let mut held = |rounds| {
+        use_one_at_a_time(&mut engine, rounds, &mut clock);
+        BYTES.get()
+    };
+    let soon = held(1000);
+    let later = held(20_000);
+    assert!(later <= soon, "{} bytes more", later - soon);
+}
+
+/// A server that refuses each tenth, states a wait now and then, and announces what is left.
+fn use_one_at_a_time(engine: &mut Engine, rounds: u64, clock: &mut Instant) {
+    for round in 0..rounds {
+        let sent = loop {
+            match engine.poll_output() {
+                Some(Output::Send { attempt, .. }) => break Some(attempt),
+                Some(_) => {}
+                None => break None,
+            }
+        };
+        let at = |clock: Instant| Now::new(clock, Wall::from_millis(clock.as_nanos() / 1_000_000));
+        if let Some(attempt) = sent {
+            let wait = (round % 70 / 10).to_string();
+            let left = format!("\"default\";r={};t=9", round % 20);
+            let (status, headers) = match round % 10 {
+                0 => (429, vec![("retry-after", &*wait)]),
+                1 => (429, vec![]),
+                2 | 3 => (200, vec![("ratelimit", &*left)]),
+                _ => (200, vec![]),
+            };
+            let head = Head { status, headers: &headers, redirect: false };
+            engine.handle_input(Input::Head { attempt, head }, at(*clock));
+            engine.handle_input(Input::Done { attempt }, at(*clock));
+            if status == 200 {
+                engine.submit(plain(), at(*clock)).expect("there is room");
+            }
+        } else {
+            *clock = engine.poll_timeout().expect("it is held back").0;
+            engine.handle_timeout(at(*clock));
+        }
+    }
 }
 
 fn bytes_each(queued: usize, job: Job<'_>) -> f64 {

@@ -343,7 +343,8 @@ fn settings_of_scopes_are_checked_by_name() {
         let config = Config { scopes, ..Config::default() };
         Engine::new(config, 0, at(Instant::ORIGIN)).map(drop).map_err(|error| error.field)
     };
-    let lone = |concurrency, apart| ScopeConfig { name: "a".into(), concurrency, apart };
+    let lone =
+        |concurrency, apart| ScopeConfig { name: "a".into(), concurrency, apart, pacing: None };
     assert_eq!(with(vec![lone(None, false)]), Ok(()));
     assert_eq!(with(vec![lone(None, true)]), Err("scopes.concurrency"));
     assert_eq!(with(vec![lone(Some(0), false)]), Err("scopes.concurrency"));

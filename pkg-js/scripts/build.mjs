@@ -11,6 +11,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writ
 import { homedir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import binaryen from 'binaryen';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -30,7 +31,7 @@ mkdirSync(dist, { recursive: true });
 const made = trap ? 'build/wasm-trap' : 'build/wasm';
 if (!onlyJs) {
   run('wasm-pack', '--log-level', 'warn', 'build', '../adapters/fetch', '--target', 'web', '--no-pack',
-    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, ...(trap ? ['--', '--features', 'trap'] : []));
+    '--no-typescript', '--profile', 'wasm', '--out-dir', `${root}${made}`, '--', '--features', trap ? 'standalone,trap' : 'standalone');
   optimise(`${made}/cxone_fetch_bg.wasm`, `${made}/optimised.wasm`);
   copyFileSync(`${made}/optimised.wasm`, `${dist}/cxone.wasm`);
 }
@@ -53,7 +54,6 @@ const common = {
   target: 'es2022',
   define: { __VERSION__: JSON.stringify(version) },
   minify: true,
-  keepNames: true,
   legalComments: 'none',
   sourcemap: true,
   sourcesContent: true,
@@ -108,14 +108,40 @@ function optimise(from, to) {
   const inline = ['--one-caller-inline-max-function-size', '10'];
   const args = ['-O3', '--converge', ...inline, '--low-memory-unused', '--strip-debug', '--strip-producers', ...features.map((it) => `--enable-${it}`)];
   const { version } = JSON.parse(readFileSync('node_modules/binaryen/package.json', 'utf8'));
-  const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args}`).digest('hex');
+  const seen = createHash('sha256').update(readFileSync(from)).update(`${version} ${args} ${withoutMessages}`).digest('hex');
   const note = `${to}.of`;
   if (existsSync(to) && existsSync(note) && readFileSync(note, 'utf8') === seen) return;
-  run(bin('wasm-opt'), ...args, from, '-o', to);
+  const bare = `${to}.bare`;
+  writeFileSync(bare, withoutMessages(readFileSync(from)));
+  run(bin('wasm-opt'), ...args, bare, '-o', to);
   writeFileSync(note, seen);
 }
 
-/** Panics name files: not those of the machine that it was built on. */
+/**
+ * Puts a trap in place of what puts together the message of a panic, which ends in that trap anyway
+ * and shows the message to nobody. Those functions come compiled with the toolchain, and all of
+ * Rust's formatting with them; none of them ever returns.
+ */
+function withoutMessages(wasm) {
+  const module = binaryen.readBinary(wasm);
+  const never = /^(<?(core|alloc)\[\w+\]::.*::|__rustc\[\w+\]::)(panic\w*|\w+_fail(ed)?|handle_error|handle_alloc_error|capacity_overflow|__\w+_error_handler)$/;
+  let found = 0;
+  for (let i = 0; i < module.getNumFunctions(); i++) {
+    const it = module.getFunctionByIndex(i);
+    const { name, module: imported, results } = binaryen.getFunctionInfo(it);
+    if (imported || results !== binaryen.none || !never.test(name)) continue;
+    binaryen.Function.setBody(it, module.unreachable());
+    found += 1;
+  }
+  if (found === 0) throw new Error('panics are called something else now: see withoutMessages()');
+  return module.emitBinary();
+}
+
+/**
+ * Panics name files: not those of the machine that it was built on. And functions are inlined only
+ * where they are short: with these thresholds it is as small as with `opt-level = "z"`, which
+ * inlines nothing, and nearly as fast as without them. (They are LLVM's own, of any toolchain.)
+ */
 function rustFlags() {
   const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
   const names = [
@@ -123,7 +149,8 @@ function rustFlags() {
     [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
     [fileURLToPath(new URL('../..', import.meta.url)), ''],
   ];
-  return names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`).join('\x1f');
+  const inline = ['-inline-threshold=50', '-inlinehint-threshold=100'];
+  return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...inline.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */

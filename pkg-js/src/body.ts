@@ -9,15 +9,23 @@ const DRAIN_LIMIT = 64 * 1024;
 export class TooLarge extends Error {}
 
 /** All of a body, as text or bytes; throws {@link TooLarge} beyond `max` bytes. */
-export async function readBody(response: TransportResponse, max: number, binary: boolean, ending?: Ending): Promise<string | Uint8Array> {
-  const announced = length(response);
+export function readBody(response: TransportResponse, max: number, binary: boolean, ending?: Ending): Promise<string | Uint8Array> {
+  try {
+    const announced = length(response);
+    // A length that was announced and is small enough is kept to, if nothing unpacks it.
+    if (announced !== undefined && announced <= max && !response.header('content-encoding')) {
+      return Promise.resolve(binary ? response.bytes() : response.text());
+    }
+    return readChunks(response, max, binary, announced, ending);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+async function readChunks(response: TransportResponse, max: number, binary: boolean, announced: number | undefined, ending: Ending | undefined): Promise<string | Uint8Array> {
   if (announced !== undefined && announced > max) {
     await cancel(response);
     throw new TooLarge();
-  }
-  // A length that was announced and is small enough is kept to, if nothing unpacks it.
-  if (announced !== undefined && !response.header('content-encoding')) {
-    return binary ? response.bytes() : response.text();
   }
   const bytes = await readUpTo(response, max, [], ending);
   if (!bytes) throw new TooLarge();

@@ -4,10 +4,10 @@
 import { environment, type Environment } from './env.js';
 import { ConfigError } from './errors.js';
 import type { CxoneEventMap } from './events.js';
-import { AUTH, errorOf, Failure, Host, isTokenFailure, Task, type Failed } from './host.js';
+import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, outgoing, type Data, type RequestConfig, type RequestDefaults, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, isAbsolute, outgoing, urlOf, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -21,24 +21,42 @@ declare const __VERSION__: string;
 /** The items of {@link CxoneClient.interactions}. */
 const INTERACTIONS = '/api/v2.0/interactions';
 
+/** Where NICE's own platform is discovered. */
+const PLATFORM_ISSUER = 'https://cxone.niceincontact.com';
+
 /** The largest body that is read into memory by default: 64 MiB. */
 const MAX_BODY = 64 * 1024 * 1024;
 
 /** The settings of a client. Every default is the value we would choose. */
-export interface ClientOptions extends EngineSettings {
-  /** The URL under which the APIs are: `https://YOUR_SUBDOMAIN.api.nicecxone.com`. It may have a path. Required. */
-  baseUrl: string | URL;
-  /** The token endpoint. Default: `oauth2/token` under the base URL. */
+export type ClientOptions = CommonOptions & WhereOptions;
+
+/** Where the APIs are, or who finds that out: a base URL, an access key, or both. */
+export type WhereOptions = Address & (Required<Pick<Address, 'baseUrl'>> | Required<Pick<Address, 'accessKeyId' | 'accessKeySecret'>>);
+
+interface Address {
+  /** The URL under which the APIs are: `https://YOUR_SUBDOMAIN.api.nicecxone.com`. It may have a path. Required, unless there is an access key: then it is discovered. */
+  baseUrl?: string | URL;
+  /** Signs in to NICE's own platform with an access key of a user, beside `clientId` and `clientSecret`. */
+  accessKeyId?: string;
+  /** Its secret. It is sent to the token endpoint only, and never shown. */
+  accessKeySecret?: string;
+}
+
+/** The settings of a client, but for where the APIs are. */
+export interface CommonOptions extends EngineSettings {
+  /** The token endpoint. Default: `oauth2/token` under the base URL; discovered, where there is an issuer or an access key. */
   tokenUrl?: string | URL;
+  /** Where endpoints are discovered. Default, with an access key: `https://cxone.niceincontact.com`; the government's cloud is `https://cxone-gov.niceincontact.com`. */
+  issuer?: string | URL;
   /** For the OAuth 2.0 client credentials grant. Without id and secret requests carry no token. */
   clientId?: string;
   /** The secret. It is sent to the token endpoint only, and never shown. */
   clientSecret?: string;
-  /** The OAuth scope to ask for; `null` asks for none. Default `contact-center-api`. */
+  /** The OAuth scope to ask for; `null` asks for none. Default: `contact-center-api` of a gateway, none where there is an issuer or an access key. */
   scope?: string | null;
-  /** How id and secret travel: in the form `body` (the default), or as HTTP `basic`. */
+  /** How id and secret travel: in the form `body`, or as HTTP `basic`. Default: `basic` with an access key, else `body`. */
   clientAuth?: 'body' | 'basic';
-  /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family`, or a rule of your own. A refusal pauses its scope only. */
+  /** How a request that names no scope is given one: one for the whole `client` (the default), one for each API `family`, those of NICE's `published` limits, which it starts from (the default with an access key), or a rule of your own. A refusal pauses its scope only. */
   scopeBy?: ScopeBy;
   /** Sent with each request to the base URL's origin. */
   headers?: HeaderFields;
@@ -78,6 +96,8 @@ export interface CloseOptions {
  * answer, or an error that says what went wrong and when trying again makes sense.
  */
 export class CxoneClient extends EventTarget {
+  /** @internal */
+  static override readonly name: string = 'CxoneClient';
   readonly #instance: Instance;
   readonly #host: Host;
   readonly #wire: Wire;
@@ -92,7 +112,12 @@ export class CxoneClient extends EventTarget {
     super();
     object('options', options);
     const { redirect, userAgent: mayHaveUserAgent } = currentPlatform();
-    const base = parseUrl('baseUrl', options.baseUrl);
+    const keyId = string('accessKeyId', options.accessKeyId);
+    const keySecret = string('accessKeySecret', options.accessKeySecret);
+    const platform = options.accessKeyId !== undefined || options.accessKeySecret !== undefined;
+    const issuer = options.issuer !== undefined ? parseUrl('issuer', options.issuer) : platform ? new URL(PLATFORM_ISSUER) : undefined;
+    const findApi = platform && options.baseUrl === undefined;
+    const base = findApi ? new URL(issuer!.origin) : parseUrl('baseUrl', options.baseUrl);
     if (base.search) throw new ConfigError('baseUrl', 'it cannot have a query');
     const id = string('clientId', options.clientId);
     const secret = string('clientSecret', options.clientSecret);
@@ -100,7 +125,11 @@ export class CxoneClient extends EventTarget {
     if ((options.clientId !== undefined || options.clientSecret !== undefined) && !id) {
       throw new ConfigError('clientId', 'it is empty or missing: set CXONE_CLIENT_ID');
     }
+    if (platform && !keyId) throw new ConfigError('accessKeyId', 'it is empty or missing: set CXONE_ACCESS_KEY_ID');
+    if (platform && !keySecret) throw new ConfigError('accessKeySecret', 'it is empty or missing: set CXONE_ACCESS_KEY_SECRET');
+    if (platform && !id) throw new ConfigError('clientId', 'it is missing: an access key needs a client, too; set CXONE_CLIENT_ID');
     check(options);
+    const scopeBy = options.scopeBy ?? (platform ? 'published' : 'client');
     const transport = options.transport ?? fetchTransport(redirect, options.fetch);
     const userAgent = mayHaveUserAgent ? (options.userAgent ?? `cxone-client/${__VERSION__}`) : options.userAgent;
     const headers = headersOf(options.headers);
@@ -112,29 +141,34 @@ export class CxoneClient extends EventTarget {
     this.#host = new Host(
       this.#instance,
       options,
+      now,
       this,
       id && secret
         ? (host) => {
-            const scope = options.scope === null ? undefined : (options.scope ?? 'contact-center-api');
-            const credentials = new this.#instance.Credentials(id, secret, scope, options.clientAuth === 'basic');
-            const url = options.tokenUrl !== undefined ? parseUrl('tokenUrl', options.tokenUrl) : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`);
-            return (tokens = new Tokens(host, credentials, url, transport, headers['user-agent'], matter));
+            const scope = options.scope === null ? undefined : (options.scope ?? (issuer ? undefined : 'contact-center-api'));
+            const basic = (options.clientAuth ?? (platform ? 'basic' : 'body')) === 'basic';
+            const given = options.tokenUrl !== undefined ? parseUrl('tokenUrl', options.tokenUrl) : undefined;
+            const url = given ?? (issuer ? undefined : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`));
+            const credentials = new this.#instance.Credentials(id, secret, scope, basic, keyId, keySecret, issuer?.href, url?.href, findApi);
+            if (given && credentials.leak_in(given.search.slice(1))) {
+              throw new ConfigError('tokenUrl', 'secrets do not belong into a URL: use clientId and clientSecret');
+            }
+            const found = (api: string) => {
+              this.#defaults.place(new URL(api));
+            };
+            return (tokens = new Tokens(host, credentials, found, transport, headers['user-agent'], matter));
           }
         : undefined,
+      scopeBy === 'published',
     );
-    this.#defaults = {
-      base,
-      headers,
-      correlationIds: options.correlationIds ?? true,
-      hasCredentials: tokens !== undefined,
-      scopeBy: options.scopeBy ?? 'client',
-    };
+    this.#defaults = new RequestDefaults(base, !findApi, headers, options.correlationIds ?? true, tokens !== undefined, scopeBy);
     this.#wire = {
       host: this.#host,
       transport,
       signalHeaders: matter,
       authorization: (token) => tokens?.authorization(token),
       tokenTrouble: () => tokens?.trouble ?? {},
+      place: (early) => (this.#defaults.found ? urlOf(this.#defaults, early).href : undefined),
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
       statusText: this.#instance.Engine.status_text,
@@ -148,19 +182,21 @@ export class CxoneClient extends EventTarget {
   }
 
   /**
-   * A client from `CXONE_BASE_URL`, `CXONE_CLIENT_ID`, `CXONE_CLIENT_SECRET` (and
-   * `CXONE_TOKEN_URL`): from the environment, else from a `.env` file in the working directory.
-   * Options win over both.
+   * A client from the environment, else from a `.env` file in the working directory: for a gateway
+   * `CXONE_BASE_URL`, `CXONE_CLIENT_ID`, `CXONE_CLIENT_SECRET` (and `CXONE_TOKEN_URL`); for NICE's
+   * own platform `CXONE_ACCESS_KEY_ID` and `CXONE_ACCESS_KEY_SECRET` in place of the first (and
+   * `CXONE_ISSUER`). Options win over both.
    */
   static async fromEnv(options: Partial<ClientOptions> = {}): Promise<CxoneClient> {
     const env: Environment = await environment();
     const found: Partial<ClientOptions> = {};
-    for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret'] as const) {
+    for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret', 'accessKeyId', 'accessKeySecret', 'issuer'] as const) {
       if (env[name] !== undefined) found[name] = env[name];
     }
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const all: Partial<ClientOptions> = { ...found, ...Object.fromEntries(given) };
-    if (all.baseUrl === undefined) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
+    const platform = all.accessKeyId !== undefined || all.accessKeySecret !== undefined;
+    if (all.baseUrl === undefined && !platform) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
     if (!all.clientId) throw new ConfigError('clientId', 'it is missing: set CXONE_CLIENT_ID');
     if (!all.clientSecret) throw new ConfigError('clientSecret', 'it is missing: set CXONE_CLIENT_SECRET');
     return CxoneClient.create(all as ClientOptions);
@@ -223,7 +259,12 @@ export class CxoneClient extends EventTarget {
     });
   }
 
-  /** The items of all pages, in the style `cursor`, `page_size`, `entities`, `next_page_token`; fetched as they are read. */
+  /** @internal The origin of what is asked for; `undefined` as long as it is not known where the APIs are. */
+  originOf(url: string | URL): string | undefined {
+    return this.#defaults.found || isAbsolute(url) ? urlOf(this.#defaults, url).origin : undefined;
+  }
+
+  /** The items of all pages, fetched as they are read. How the API pages is said by `style`. */
   paginate<T = any>(url: string | URL, options: PaginateOptions = {}): Pagination<T> {
     return new Pagination<T>(this, this.#instance, url, options);
   }
@@ -350,8 +391,8 @@ function check(options: ClientOptions): void {
   const { scope, clientAuth, scopeBy, correlationIds, followRedirects, maxBody, fetch, transport } = options;
   if (scope !== undefined && scope !== null && typeof scope !== 'string') throw new ConfigError('scope', 'give a text, or null for none');
   if (clientAuth !== undefined && clientAuth !== 'body' && clientAuth !== 'basic') throw new ConfigError('clientAuth', "choose 'body' or 'basic'");
-  if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && typeof scopeBy !== 'function') {
-    throw new ConfigError('scopeBy', "choose 'client' or 'family', or give a function");
+  if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && scopeBy !== 'published' && typeof scopeBy !== 'function') {
+    throw new ConfigError('scopeBy', "choose 'client', 'family' or 'published', or give a function");
   }
   for (const [field, value] of Object.entries({ correlationIds, followRedirects })) {
     if (value !== undefined && typeof value !== 'boolean') throw new ConfigError(field, 'choose true or false');

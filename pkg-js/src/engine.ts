@@ -7,7 +7,7 @@ import { ClosedError, ConfigError, ENGINE_ERRORS, QueueFullError } from './error
 import type { WasmEngine } from './generated/glue.js';
 import { headersOf, priorityOf, scopesOf, type Priority } from './request.js';
 import type { HeaderFields } from './runtime.js';
-import { AUTH, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
+import { AUTH, HEADER, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
 import { encodeSettings, milliseconds, settingError, type EngineSettings } from './settings.js';
 import { instance, type Instance } from './wasm.js';
 
@@ -52,6 +52,8 @@ const TOKEN_FAILURES = ['transient', 'network', 'refused', 'unsendable'] as cons
  * {@link outputs} says, until {@link next} names the moment to advance to.
  */
 export class Engine {
+  /** @internal */
+  static readonly name: string = 'Engine';
   /** The virtual clock, in milliseconds. Move it forward as you like. */
   now: number;
   /** The wall clock at `now` = 0, in milliseconds since 1970: it matters only to dates in headers. */
@@ -78,7 +80,7 @@ export class Engine {
     milliseconds('timeout', job.timeout);
     milliseconds('deadline', job.deadline);
     const flags = (job.auth ? AUTH : 0) | (job.stream ? STREAM : 0) | replay;
-    const id = this.#engine.submit(priorityOf(job.priority), scopesOf(job.scope), flags, job.timeout, job.deadline, this.now);
+    const id = this.#engine.submit(priorityOf(job.priority), scopesOf(job.scope), flags, job.timeout ?? NaN, job.deadline ?? NaN, this.now, false);
     if (id >= 0) return id;
     const message = this.#engine.refusal();
     if (id === -1) throw new QueueFullError(message);
@@ -93,12 +95,12 @@ export class Engine {
 
   /** The head of an answer arrived. */
   head(request: number, attempt: number, status: number, headers: HeaderFields = {}, redirect = false): void {
-    this.#engine.head(...named(request), attempt, status, linesOf(headers), redirect, this.now, this.epoch + this.now);
+    this.#engine.head(...named(request), attempt, status, linesOf(headers), redirect, this.now, this.epoch + this.now, false);
   }
 
   /** The attempt is over: its body was read, or drained. */
   done(request: number, attempt: number): void {
-    this.#engine.done(...named(request), attempt, this.now);
+    this.#engine.done(...named(request), attempt, this.now, false);
   }
 
   /** The attempt is over without a complete answer. */
@@ -108,7 +110,7 @@ export class Engine {
 
   /** A token was fetched, which is good for `lifetime` milliseconds; by default for an hour. */
   token(token: number, lifetime?: number): void {
-    this.#engine.token(token, lifetime, this.now);
+    this.#engine.token(token, lifetime ?? NaN, this.now);
   }
 
   /** A token fetch failed. */
@@ -141,11 +143,12 @@ export class Engine {
   outputs(): EngineOutput[] {
     const outputs: EngineOutput[] = [];
     for (;;) {
-      const length = this.#engine.drain();
-      const view = new Float64Array(this.#instance.memory.buffer, this.#engine.records, length);
+      this.#engine.drain();
+      const view = new Float64Array(this.#instance.memory.buffer, this.#engine.records, this.#engine.room);
+      const length = view[2]!;
       this.#next = view[0] === Infinity ? undefined : { at: view[0]!, reason: WAKES[view[1]!]! };
-      if (length === 2) return outputs;
-      for (let at = 2; at < length; ) at = this.#read(view, at, outputs);
+      if (length === HEADER) return outputs;
+      for (let at = HEADER; at < length; ) at = this.#read(view, at, outputs);
     }
   }
 

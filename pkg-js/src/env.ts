@@ -8,6 +8,9 @@ export interface Environment {
   tokenUrl?: string;
   clientId?: string;
   clientSecret?: string;
+  accessKeyId?: string;
+  accessKeySecret?: string;
+  issuer?: string;
 }
 
 const VARIABLES = {
@@ -15,6 +18,9 @@ const VARIABLES = {
   tokenUrl: 'CXONE_TOKEN_URL',
   clientId: 'CXONE_CLIENT_ID',
   clientSecret: 'CXONE_CLIENT_SECRET',
+  accessKeyId: 'CXONE_ACCESS_KEY_ID',
+  accessKeySecret: 'CXONE_ACCESS_KEY_SECRET',
+  issuer: 'CXONE_ISSUER',
 } as const;
 
 export async function environment(): Promise<Environment> {

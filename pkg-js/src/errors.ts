@@ -37,6 +37,9 @@ export interface ErrorDetails {
  * for whoever asks.
  */
 export abstract class CxoneError extends Error {
+  // Classes that people see keep their names in minified code; what else is there needs none.
+  /** @internal */
+  static override readonly name: string = 'CxoneError';
   abstract readonly code: ErrorCode;
   /** The status of the last answer; of a {@link TokenError} the token endpoint's. */
   declare readonly status?: number;
@@ -61,6 +64,7 @@ export abstract class CxoneError extends Error {
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
     hideBytes(details.cause);
     const { cause: _, headers, data, ...shown } = details;
     this.attempts = 0;
@@ -85,49 +89,57 @@ function hideBytes(error: unknown): void {
 /** The server refuses for longer than this request may wait; see `retryAt`. */
 export class RateLimitedError extends CxoneError {
   readonly code = 'RATE_LIMITED';
-  override name = 'RateLimitedError';
+  /** @internal */
+  static override readonly name: string = 'RateLimitedError';
 }
 
 /** 401 although the token was renewed, or 403. */
 export class AuthError extends CxoneError {
   readonly code = 'AUTH';
-  override name = 'AuthError';
+  /** @internal */
+  static override readonly name: string = 'AuthError';
 }
 
 /** 5xx, and no more attempts are allowed. */
 export class ServerError extends CxoneError {
   readonly code = 'SERVER';
-  override name = 'ServerError';
+  /** @internal */
+  static override readonly name: string = 'ServerError';
 }
 
 /** Any other error status. */
 export class StatusError extends CxoneError {
   readonly code = 'STATUS';
-  override name = 'StatusError';
+  /** @internal */
+  static override readonly name: string = 'StatusError';
 }
 
 /** No answer within the attempt's `timeout`, or the request's `deadline` passed. */
 export class TimeoutError extends CxoneError {
   readonly code = 'TIMEOUT';
-  override name = 'TimeoutError';
+  /** @internal */
+  static override readonly name: string = 'TimeoutError';
 }
 
 /** No complete answer: DNS, connection, certificate, a truncated or oversized body. */
 export class NetworkError extends CxoneError {
   readonly code = 'NETWORK';
-  override name = 'NetworkError';
+  /** @internal */
+  static override readonly name: string = 'NetworkError';
 }
 
 /** No token can be had: `OAuth Token Fetch Failed: …`. */
 export class TokenError extends CxoneError {
   readonly code = 'TOKEN';
-  override name = 'TokenError';
+  /** @internal */
+  static override readonly name: string = 'TokenError';
 }
 
 /** The client was closed. */
 export class ClosedError extends CxoneError {
   readonly code = 'CLOSED';
-  override name = 'ClosedError';
+  /** @internal */
+  static override readonly name: string = 'ClosedError';
   constructor(message = 'Client Closed: it accepts no more requests', details?: ErrorDetails) {
     super(message, details);
   }
@@ -136,25 +148,29 @@ export class ClosedError extends CxoneError {
 /** As many requests wait as `queueLimit` allows. */
 export class QueueFullError extends CxoneError {
   readonly code = 'QUEUE_FULL';
-  override name = 'QueueFullError';
+  /** @internal */
+  static override readonly name: string = 'QueueFullError';
 }
 
 /** The answer says that it is JSON, and is not. `data` is its text. */
 export class DecodeError extends CxoneError {
   readonly code = 'DECODE';
-  override name = 'DecodeError';
+  /** @internal */
+  static override readonly name: string = 'DecodeError';
 }
 
 /** A page cannot be used; the run of pages ends here, and not well. */
 export class PageError extends CxoneError {
   readonly code = 'PAGE';
-  override name = 'PageError';
+  /** @internal */
+  static override readonly name: string = 'PageError';
 }
 
 /** An option, of a client or of a request, that cannot be used. */
 export class ConfigError extends CxoneError {
   readonly code = 'CONFIG';
-  override name = 'ConfigError';
+  /** @internal */
+  static override readonly name: string = 'ConfigError';
   /** The option. */
   readonly field: string;
   constructor(field: string, fix: string, details?: ErrorDetails) {
@@ -166,7 +182,8 @@ export class ConfigError extends CxoneError {
 /** The engine has failed, which is a bug: please report it. A new client works. */
 export class EngineError extends CxoneError {
   readonly code = 'ENGINE';
-  override name = 'EngineError';
+  /** @internal */
+  static override readonly name: string = 'EngineError';
   constructor(cause: unknown) {
     super('Engine Failure: this is a bug in cxone-client; make a new client to go on', { cause });
   }

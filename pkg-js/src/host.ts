@@ -23,7 +23,7 @@ const enum Kind {
   Fail = 7,
   Notice = 8,
 }
-const HEADER = 2;
+export const HEADER = 3;
 const LONGEST = 10;
 
 /** What to do with the body of an answer. */
@@ -107,7 +107,6 @@ export class Host {
   #draining = false;
   /** The engine was told something since the last drain. */
   #news = false;
-  #deadline = Infinity;
   #alarm: WasmAlarm | undefined;
   #armed = Infinity;
   /** The way from the alarm, which nothing collects, to the host: there only while it is set. */
@@ -118,12 +117,15 @@ export class Host {
   #broken: EngineError | undefined;
   #lastStats: [Float64Array, string] | undefined;
   readonly #self = new WeakRef(this);
+  readonly #clock: () => number;
 
-  constructor(instance: Instance, settings: EngineSettings, target?: EventTarget, tokens?: (host: Host) => TokenSource) {
+  /** `clock` in milliseconds. */
+  constructor(instance: Instance, settings: EngineSettings, clock: () => number, target?: EventTarget, tokens?: (host: Host) => TokenSource, published = false) {
     this.instance = instance;
+    this.#clock = clock;
     this.#target = target;
     try {
-      this.#engine = new instance.Engine(...encodeSettings(settings), now());
+      this.#engine = new instance.Engine(...encodeSettings(settings, published), clock());
     } catch (error) {
       throw settingError(error);
     }
@@ -135,11 +137,12 @@ export class Host {
   }
 
   /** Puts a task into the queue. Throws if it is not accepted. */
-  submit(task: Task, priority: number, scopes: string | undefined, flags: number, timeout?: number, deadline?: number): void {
+  submit(task: Task, priority: number, scopes: string | undefined, flags: number, timeout = NaN, deadline = NaN): void {
     if (this.#closed) throw this.#broken ?? new ClosedError();
+    const free = !this.#draining;
     let id;
     try {
-      id = this.#engine.submit(priority, scopes, flags, timeout, deadline, now());
+      id = this.#engine.submit(priority, scopes, flags, timeout, deadline, this.#clock(), free);
     } catch (error) {
       throw trapped(this.instance, error);
     }
@@ -147,7 +150,7 @@ export class Host {
     task.slot = id >>> 0;
     task.generation = ((id - task.slot) / 2 ** 32) | 0; // it has 21 bits
     this.#tasks[task.slot] = task;
-    this.#drain();
+    this.#drained(free);
   }
 
   /** Gives up a task: nothing more is told of it. */
@@ -156,7 +159,7 @@ export class Host {
     this.#end(task);
     if (this.#closed) return;
     try {
-      this.#engine.cancel(task.slot, task.generation, now());
+      this.#engine.cancel(task.slot, task.generation, this.#clock());
     } catch (error) {
       trapped(this.instance, error);
       return;
@@ -167,32 +170,34 @@ export class Host {
   /** The head of an answer to the task's attempt arrived. */
   head(task: Task, number: number, status: number, headers: string | undefined, redirect: boolean): void {
     if (this.#closed) return;
+    const free = !this.#draining;
     try {
-      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, now(), headers === undefined ? 0 : Date.now());
+      this.#engine.head(task.slot, task.generation, number, status, headers, redirect, this.#clock(), headers === undefined ? 0 : Date.now(), free);
     } catch (error) {
       trapped(this.instance, error);
       return;
     }
-    this.#drain();
+    this.#drained(free);
   }
 
   /** The attempt is over: its body was read, or drained. */
   done(task: Task, number: number): void {
     this.#over(task, number);
     if (this.#closed) return;
+    const free = !this.#draining;
     try {
-      this.#engine.done(task.slot, task.generation, number, now());
+      this.#engine.done(task.slot, task.generation, number, this.#clock(), free);
     } catch (error) {
       trapped(this.instance, error);
       return;
     }
-    this.#drain();
+    this.#drained(free);
   }
 
   /** The attempt is over without a complete answer. */
   failed(task: Task, number: number, failure: Failure): void {
     this.#over(task, number);
-    this.#do(() => this.#engine.failed(task.slot, task.generation, number, failure, now()));
+    this.#do(() => this.#engine.failed(task.slot, task.generation, number, failure, this.#clock()));
   }
 
   /** An answer to a task that streams is handed over as it is: one call for its whole end. */
@@ -202,25 +207,25 @@ export class Host {
     this.head(task, number, status, headers, false);
   }
 
-  token(generation: number, lifetime: number | undefined): void {
-    this.#do(() => this.#engine.token(generation, lifetime, now()));
+  token(generation: number, lifetime: number): void {
+    this.#do(() => this.#engine.token(generation, lifetime, this.#clock()));
   }
 
   tokenFailed(generation: number, failure: number, status: number, headers: string): void {
-    this.#do(() => this.#engine.token_failed(generation, failure, status, headers, now(), Date.now()));
+    this.#do(() => this.#engine.token_failed(generation, failure, status, headers, this.#clock(), Date.now()));
   }
 
   pause(scope: string | undefined): void {
-    this.#do(() => this.#engine.pause(scope, now()));
+    this.#do(() => this.#engine.pause(scope, this.#clock()));
   }
 
   resume(scope: string | undefined): void {
-    this.#do(() => this.#engine.resume(scope, now()));
+    this.#do(() => this.#engine.resume(scope, this.#clock()));
   }
 
   setConcurrency(concurrency: number): void {
     let accepted = Number.isInteger(concurrency) && concurrency >= 0;
-    this.#do(() => (accepted &&= this.#engine.set_concurrency(concurrency, now())));
+    this.#do(() => (accepted &&= this.#engine.set_concurrency(concurrency, this.#clock())));
     if (!accepted) throw new ConfigError('concurrency', 'choose 1 to 65535');
   }
 
@@ -229,7 +234,7 @@ export class Host {
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       (this.#closing ??= []).push(resolve);
-      this.#do(() => this.#engine.close(drain, now()));
+      this.#do(() => this.#engine.close(drain, this.#clock()));
     });
   }
 
@@ -277,29 +282,47 @@ export class Host {
   }
 
   #drain(): void {
-    this.#news = true;
-    if (this.#draining || this.#closed) return;
+    if (this.#closed) return;
+    try {
+      if (!this.#draining) this.#engine.drain();
+    } catch (error) {
+      trapped(this.instance, error);
+      return;
+    }
+    this.#drained(!this.#draining);
+  }
+
+  /** The engine was told something; and its records are written, unless somebody reads them. */
+  #drained(written: boolean): void {
+    if (!written) {
+      this.#news = true;
+      return;
+    }
+    let view = this.#records();
+    if (view[2] === HEADER && !this.#closing) {
+      this.#arm(view[0]!);
+      return;
+    }
     this.#draining = true;
     try {
-      // What is performed may be news in turn, and not everything may have fitted.
-      while (this.#news) {
-        this.#news = false;
-        const length = this.#engine.drain();
-        const view = this.#records();
-        this.#deadline = view[0]!;
-        if (length <= HEADER) break;
-        if (length > this.#room - LONGEST) this.#news = true;
+      for (;;) {
+        const length = view[2]!;
+        // What is performed may be news in turn, and not everything may have fitted.
+        this.#news = length > this.#room - LONGEST;
         this.#perform(view, length);
         if (this.#closed) return; // trapped
+        if (!this.#news) break;
+        this.#engine.drain();
+        view = this.#records();
       }
-      this.#arm();
+      this.#arm(this.#records()[0]!);
       if (this.#closing && this.#engine.is_idle()) this.#shut(this.#currentStats());
     } catch (error) {
       trapped(this.instance, error);
     } finally {
       this.#draining = false;
     }
-    this.#tell();
+    if (this.#events.length > 0) this.#tell();
   }
 
   #perform(view: Float64Array, length: number): void {
@@ -317,7 +340,7 @@ export class Host {
           at += 5;
           if (!task) {
             // Given up since the record was written, by what was performed before it.
-            this.#do(() => this.#engine.failed(slot, generation, number, Failure.Aborted, now()));
+            this.#do(() => this.#engine.failed(slot, generation, number, Failure.Aborted, this.#clock()));
             break;
           }
           task.flying = number;
@@ -366,7 +389,7 @@ export class Host {
           const failed: Failed = {
             kind: error,
             status,
-            retryAt: Number.isNaN(retryAt) ? undefined : new Date(Date.now() + Math.max(0, Math.ceil(retryAt - now()))),
+            retryAt: Number.isNaN(retryAt) ? undefined : new Date(Date.now() + Math.max(0, Math.ceil(retryAt - this.#clock()))),
             message: this.#engine.text(message),
           };
           try {
@@ -396,7 +419,7 @@ export class Host {
       message: this.#engine.text(message!),
       correlationId: this.#find(slot!, generation!)?.correlationId,
     };
-    this.#events.push(eventOf(notice, now()));
+    this.#events.push(eventOf(notice, this.#clock()));
   }
 
   /** Tells what was seen, after everything was done. A listener may do anything. */
@@ -433,16 +456,16 @@ export class Host {
 
   /** Sees to it that the alarm rings at the deadline, or before it. It is set anew only if it
    * would ring too late: most deadlines are never reached. */
-  #arm(): void {
-    const deadline = this.#deadline;
+  #arm(deadline: number): void {
+    if (deadline === this.#armed) return;
     if (deadline === Infinity) {
-      if (this.#armed !== Infinity) this.#alarm?.clear();
+      this.#alarm?.clear();
       this.#armed = Infinity;
       this.#bell.host = undefined;
     } else if (deadline < this.#armed) {
       this.#alarm ??= new this.instance.Alarm(Host.#ringer(this.#bell));
       this.#bell.host = this;
-      this.#alarm.set(Math.max(0, deadline - now()));
+      this.#alarm.set(Math.max(0, deadline - this.#clock()));
       this.#armed = deadline;
     }
   }
@@ -456,7 +479,7 @@ export class Host {
 
   #ring(): void {
     this.#armed = Infinity;
-    this.#do(() => this.#engine.timeout(now()));
+    this.#do(() => this.#engine.timeout(this.#clock()));
   }
 
   #records(): Float64Array {

@@ -2,7 +2,7 @@
 
 import { cancel, drainBody, readBody, TooLarge } from './body.js';
 import { DecodeError, type ErrorDetails } from './errors.js';
-import { errorOf, Failure, isTokenFailure, Task, Verdict, type Failed, type Host } from './host.js';
+import { errorOf, Failure, isTokenFailure, STREAM, Task, Verdict, type Failed, type Host } from './host.js';
 import { hasOwnType, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
 import type { Watch } from './signals.js';
 import { Ending, isStream, makeResponse, type Payload, type Transport, type TransportRequest, type TransportResponse } from './transport.js';
@@ -17,6 +17,8 @@ export interface Wire {
   authorization(token: number): string | undefined;
   /** The last token fetch that failed: the cause of what failed for want of a token. */
   tokenTrouble(): ErrorDetails;
+  /** Where a request goes that was made before that was known; `undefined`: it still is not. */
+  place(early: string): string | undefined;
   followRedirects: boolean;
   maxBody: number;
   statusText(status: number): string;
@@ -80,27 +82,26 @@ interface Answer {
 }
 
 /** One sending. */
-interface Flight {
+class Flight implements TransportRequest {
   readonly number: number;
-  readonly ending: Ending;
-  /** Its body is being made, and nothing was sent yet. */
-  making: boolean;
-  response: TransportResponse | undefined;
-}
-
-class Sending implements TransportRequest {
   readonly method: string;
   readonly url: string;
-  readonly headers: Record<string, string>;
-  readonly body: Payload | undefined;
-  readonly ending: Ending;
+  headers: Record<string, string>;
+  body: Payload | undefined;
+  readonly whole: boolean;
+  readonly ending = new Ending();
+  /** Its body is being made, and nothing was sent yet. */
+  making = false;
+  response: TransportResponse | undefined;
 
-  constructor(method: string, url: string, headers: Record<string, string>, body: Payload | undefined, ending: Ending) {
+  constructor(number: number, method: string, url: string, headers: Record<string, string>, whole: boolean) {
+    this.number = number;
+    this.whole = whole;
     this.method = method;
     this.url = url;
     this.headers = headers;
-    this.body = body;
-    this.ending = ending;
+    this.body = undefined;
+    this.response = undefined;
   }
 
   get signal(): AbortSignal {
@@ -115,7 +116,8 @@ abstract class HttpTask extends Task {
   protected attempts = 0;
   protected last: Answer | undefined;
   #flight: Flight | undefined;
-  #elsewhere: URL | undefined;
+  /** Where a redirect has led. */
+  protected elsewhere: string | undefined;
   #sent = false;
   #cause: unknown;
   /** The watch of the caller's signal. */
@@ -145,14 +147,16 @@ abstract class HttpTask extends Task {
   }
 
   send(number: number, token: number): void {
-    const ending = new Ending();
-    const flight: Flight = { number, ending, making: false, response: undefined };
+    this.#place();
+    const { method, url, headers, data, type, flags } = this.outgoing;
+    const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0);
     this.#flight = flight;
     this.attempts = number;
     this.#cause = undefined;
-    const { data } = this.outgoing;
+    if (token !== 0) flight.headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
     if (typeof data !== 'function') {
-      this.#take(flight, this.#transmit(data, this.outgoing.headers, token, ending));
+      flight.body = data;
+      this.#transmit(flight);
       return;
     }
     flight.making = true;
@@ -160,9 +164,9 @@ abstract class HttpTask extends Task {
       (body) => {
         if (this.#flight !== flight) return; // given up
         flight.making = false;
-        let { headers } = this.outgoing;
-        if (headers['content-type'] === undefined && !hasOwnType(body)) headers = { ...headers, 'content-type': this.outgoing.type };
-        this.#take(flight, this.#transmit(body, headers, token, ending));
+        flight.body = body;
+        if (headers['content-type'] === undefined && !hasOwnType(body)) flight.headers = { ...flight.headers, 'content-type': type };
+        this.#transmit(flight);
       },
       // Whoever makes the body has failed: that is no failure of the network.
       (error: unknown) => this.#broke(flight, Failure.Unsendable, error),
@@ -183,18 +187,22 @@ abstract class HttpTask extends Task {
       this.flying = 0;
       return;
     }
-    if (verdict === Verdict.Follow) this.#elsewhere = this.#redirect(flight.response);
+    if (verdict === Verdict.Follow) this.elsewhere = this.#redirect(flight.response);
     const answer: Answer = { response: flight.response, body: undefined };
     this.last = answer;
-    const reading =
-      verdict === Verdict.Read
-        ? // The length that a HEAD is told is that of a body which does not come.
-          readBody(flight.response, this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody, this.isBinary(flight.response.status), flight.ending)
-        : drainBody(flight.response, flight.ending);
+    let reading: Promise<string | Uint8Array>;
+    if (verdict === Verdict.Read) {
+      // The length that a HEAD is told is that of a body which does not come.
+      const max = this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody;
+      reading = readBody(flight.response, max, this.isBinary(flight.response.status), flight.ending);
+    } else {
+      reading = drainBody(flight.response, flight.ending);
+    }
     reading.then(
       (body) => {
         answer.body = body;
         if (flight.ending.aborted) return this.#broke(flight, Failure.Aborted, undefined);
+        flight.ending.over();
         this.#flight = undefined;
         this.wire.host.done(this, number);
       },
@@ -263,23 +271,31 @@ abstract class HttpTask extends Task {
     return details;
   }
 
-  #transmit(body: Payload | undefined, headers: Record<string, string>, token: number, ending: Ending): Promise<TransportResponse> {
-    const { method, url, data } = this.outgoing;
-    if (ending.aborted) return Promise.reject(ending.reason);
-    if (token !== 0) headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
-    if (isStream(data)) {
-      if (this.#sent) return Promise.reject(new TypeError('a stream can be sent only once'));
-      this.#sent = true;
-    }
-    try {
-      // A transport of somebody else's may give what is no promise.
-      return Promise.resolve(this.wire.transport.send(new Sending(method, (this.#elsewhere ?? url).href, headers, body, ending)));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  /** What was asked for before it was known where the APIs are has its URL now. */
+  #place(): void {
+    const { early } = this.outgoing;
+    const placed = early === undefined ? undefined : this.wire.place(early);
+    if (placed === undefined) return;
+    this.outgoing.url = placed;
+    this.outgoing.early = undefined;
   }
 
-  #take(flight: Flight, sending: Promise<TransportResponse>): void {
+  #transmit(flight: Flight): void {
+    let sending;
+    try {
+      if (this.outgoing.early !== undefined) {
+        const unknown = new TypeError('signing in finds the base URL: a request without a token needs an absolute URL');
+        throw Object.assign(unknown, { code: 'ERR_INVALID_URL' });
+      }
+      if (isStream(this.outgoing.data)) {
+        if (this.#sent) throw new TypeError('a stream can be sent only once');
+        this.#sent = true;
+      }
+      // A transport of somebody else's may give what is no promise.
+      sending = Promise.resolve(this.wire.transport.send(flight));
+    } catch (error) {
+      sending = Promise.reject(error);
+    }
     sending.then(
       (response) => this.#answered(flight, response),
       (error: unknown) => this.#broke(flight, classify(error), error),
@@ -315,13 +331,13 @@ abstract class HttpTask extends Task {
   }
 
   /** Where an answer redirects to, if it may be followed: the same origin. */
-  #redirect(response: TransportResponse): URL | undefined {
+  #redirect(response: TransportResponse): string | undefined {
     const location = response.header('location');
     if (!location || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
-    const here = this.#elsewhere ?? this.outgoing.url;
+    const here = new URL(this.elsewhere ?? this.outgoing.url);
     try {
       const there = new URL(location, here);
-      return there.origin === here.origin && !there.username && !there.password ? there : undefined;
+      return there.origin === here.origin && !there.username && !there.password ? there.href : undefined;
     } catch {
       return undefined;
     }
@@ -362,17 +378,18 @@ export class WholeTask extends HttpTask {
       return;
     }
     const { correlationId } = this.outgoing;
-    const traceId = headers.get('x-trace-id');
-    this.#resolve({
+    const traceId = response.header('x-trace-id');
+    const result: CxoneResponse = {
       status: response.status,
       statusText: this.wire.statusText(response.status),
       headers,
       data,
-      url: response.url || this.outgoing.url.href,
+      url: response.url || this.outgoing.url,
       attempts: this.attempts,
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(traceId === null ? {} : { traceId }),
-    });
+    };
+    if (correlationId !== undefined) result.correlationId = correlationId;
+    if (traceId !== null) result.traceId = traceId;
+    this.#resolve(result);
   }
 
   protected isBinary(status: number): boolean {
@@ -407,7 +424,7 @@ export class FetchTask extends HttpTask {
     const { response, body } = last;
     const { status } = response;
     const bytes = body === undefined ? null : toBuffer(body);
-    this.#resolve(makeResponse(bytes, status, this.wire.statusText(status), response.headers(), response.url || this.outgoing.url.href));
+    this.#resolve(makeResponse(bytes, status, this.wire.statusText(status), response.headers(), response.url || this.outgoing.url));
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the package offers. */
 
-export { CxoneClient, type ClientOptions, type CloseOptions, type FetchInit } from './client.js';
+export { CxoneClient, type ClientOptions, type CloseOptions, type CommonOptions, type FetchInit, type WhereOptions } from './client.js';
 export {
   AuthError,
   ClosedError,
@@ -20,10 +20,10 @@ export {
 } from './errors.js';
 export type { CxoneEventMap, PauseDetail, PauseReason } from './events.js';
 export type { CxoneResponse } from './http.js';
-export { Pagination, type Page, type PageState, type PaginateOptions } from './paginate.js';
+export { Pagination, type Page, type PageState, type PageStyle, type PaginateOptions } from './paginate.js';
 export { PriorityRequestQueue, type QueueEntry, type QueueOptions } from './queue.js';
 export { PRIORITY, type Data, type Params, type Priority, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
-export type { EngineSettings } from './settings.js';
+export type { EngineSettings, KnownLimit, Pacing } from './settings.js';
 export type { Stats } from './stats.js';
 export type { Payload, Transport, TransportRequest, TransportResponse } from './transport.js';
 export {

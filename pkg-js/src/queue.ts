@@ -1,6 +1,6 @@
 /** A queue of plain functions, on the same engine: no network, no token, no time limit. */
 
-import { errorOf, Failure, Host, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
+import { errorOf, Failure, Host, now, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
 import { object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals, type Watch } from './signals.js';
@@ -35,6 +35,8 @@ export interface QueueEntry<T> {
  * served within one, and none starves.
  */
 export class PriorityRequestQueue {
+  /** @internal */
+  static readonly name: string = 'PriorityRequestQueue';
   readonly #host: Host;
   readonly #jobs: Jobs;
   readonly #signals = new Signals();
@@ -43,7 +45,8 @@ export class PriorityRequestQueue {
     if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
-    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity });
+    // Where nothing is run again there is nothing to time, and to ask the time takes time.
+    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity }, retry ? now : () => 0);
     this.#jobs = new Jobs(this.#host, retry ? signalHeaders(it, rest.reading?.msHeaders) : undefined);
   }
 

@@ -59,21 +59,50 @@ export interface RequestConfig extends RequestOptions {
 }
 
 /** How a request that names no scope is given one. */
-export type ScopeBy = 'client' | 'family' | ((method: string, url: URL) => string | readonly string[] | undefined);
+export type ScopeBy = 'client' | 'family' | 'published' | ((method: string, url: URL) => string | readonly string[] | undefined);
 
 /** What a client gives to its requests. */
-export interface RequestDefaults {
-  base: URL;
-  headers: Record<string, string>;
-  correlationIds: boolean;
-  hasCredentials: boolean;
-  scopeBy: ScopeBy;
+export class RequestDefaults {
+  /** The base URL; as long as that is not `found`, the issuer stands in for it. */
+  base!: URL;
+  found: boolean;
+  /** What a path is put behind: the base URL, without a slash at its end. */
+  root!: string;
+  origin!: string;
+  /** Those of requests to the base URL's origin, and to others. */
+  readonly headers: Record<string, string>;
+  readonly otherHeaders: Record<string, string>;
+  readonly correlationIds: boolean;
+  readonly hasCredentials: boolean;
+  readonly scopeBy: ScopeBy;
+
+  constructor(base: URL, found: boolean, headers: Record<string, string>, correlationIds: boolean, hasCredentials: boolean, scopeBy: ScopeBy) {
+    this.place(base);
+    this.found = found;
+    this.headers = { accept: 'application/json', 'content-type': 'application/json', ...headers };
+    this.otherHeaders = { accept: 'application/json', 'content-type': 'application/json' };
+    const agent = headers['user-agent'];
+    if (agent !== undefined) this.otherHeaders['user-agent'] = agent;
+    this.correlationIds = correlationIds;
+    this.hasCredentials = hasCredentials;
+    this.scopeBy = scopeBy;
+  }
+
+  /** The APIs are there. */
+  place(base: URL): void {
+    this.base = base;
+    this.origin = base.origin;
+    this.root = this.origin + base.pathname.replace(/\/+$/, '');
+    this.found = true;
+  }
 }
 
 /** A request as it is kept: everything about it is checked. */
 export interface Outgoing {
   method: string;
-  url: URL;
+  url: string;
+  /** What was asked for, as long as it is not known where the APIs are. */
+  early: string | undefined;
   headers: Record<string, string>;
   /** The `Content-Type` of what a function makes, if that has none of its own. */
   type: string;
@@ -88,65 +117,82 @@ export interface Outgoing {
 }
 
 const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
+const RESPONSE_TYPES = ['json', 'text', 'arraybuffer', 'blob'];
 
 export function outgoing(config: RequestConfig, defaults: RequestDefaults, instance: Instance, streams: boolean): Outgoing {
-  const method = methodOf(config.method);
-  if (config.data !== undefined && (method === 'GET' || method === 'HEAD')) {
-    throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
-  }
-  const url = resolve(defaults.base, config.url);
-  appendParams(url, config.params);
-  const ownOrigin = url.origin === defaults.base.origin;
-  if (config.responseType !== undefined && !['json', 'text', 'arraybuffer', 'blob'].includes(config.responseType)) {
+  const method = config.method === undefined ? 'GET' : methodOf(config.method);
+  const { data } = config;
+  const follows = method === 'GET' || method === 'HEAD';
+  if (data !== undefined && follows) throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
+  const { url, isOwn } = resolve(defaults, config.url, config.params);
+  if (config.responseType !== undefined && !RESPONSE_TYPES.includes(config.responseType)) {
     throw new ConfigError('responseType', "choose 'json', 'text', 'arraybuffer' or 'blob'");
   }
-  const given = headersOf(config.headers);
-  const { idempotencyKey } = config;
-  const correlationId = given['x-correlation-id'] ?? correlation(config, defaults, ownOrigin);
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const given = config.headers === undefined ? undefined : headersOf(config.headers);
+  const headers = { ...(isOwn ? defaults.headers : defaults.otherHeaders) };
+  const type = headers['content-type']!;
   // What a function makes has its type when it is made.
-  Object.assign(headers, ownOrigin ? defaults.headers : { 'user-agent': defaults.headers['user-agent'] });
-  if (headers['user-agent'] === undefined) delete headers['user-agent'];
-  const type = headers['content-type'] ?? 'application/json';
-  if (typeof config.data === 'function' || hasOwnType(config.data)) delete headers['content-type'];
-  else headers['content-type'] = type;
+  if (data !== undefined && (typeof data === 'function' || hasOwnType(data))) delete headers['content-type'];
+  const correlationId = given?.['x-correlation-id'] ?? correlation(config, headers['x-correlation-id'], defaults);
   if (correlationId !== undefined) headers['x-correlation-id'] = correlationId;
-  if (idempotencyKey !== undefined) headers['idempotency-key'] = headerValue('idempotencyKey', idempotencyKey);
-  Object.assign(headers, given);
+  else delete headers['x-correlation-id'];
+  if (config.idempotencyKey !== undefined) headers['idempotency-key'] = headerValue('idempotencyKey', config.idempotencyKey);
+  if (given) Object.assign(headers, given);
 
   const auth = config.auth ?? (defaults.hasCredentials && headers['authorization'] === undefined);
   if (auth && !defaults.hasCredentials) throw new ConfigError('auth', 'this client has no credentials');
-  if (auth && !ownOrigin) {
-    throw new ConfigError('auth', `${url.origin} is not the base URL's origin and gets no token: say \`auth: false\``);
+  if (auth && !isOwn) {
+    throw new ConfigError('auth', `${new URL(url).origin} is not the base URL's origin and gets no token: say \`auth: false\``);
   }
   const replayable = config.idempotent || IDEMPOTENT.includes(method) || headers['idempotency-key'] !== undefined;
-  const replay = isStream(config.data) ? REPLAY_NEVER : replayable ? 0 : REPLAY_IF_UNPROCESSED;
+  const replay = isStream(data) ? REPLAY_NEVER : replayable ? 0 : REPLAY_IF_UNPROCESSED;
   return {
     method,
     url,
+    early: defaults.found || isAbsolute(config.url) ? undefined : url.slice(defaults.origin.length),
     headers,
     type,
-    data: typeof config.data === 'function' ? (config.data as () => Data) : payload(config.data),
+    data: typeof data === 'function' ? (data as () => Data) : payload(data),
     correlationId,
     priority: priorityOf(config.priority),
-    scopes: scopesOf(config.scope ?? scopeBy(method, url, ownOrigin, defaults, instance)),
+    scopes: scopesOf(config.scope ?? scopeBy(method, url, isOwn, defaults, instance)),
     flags: (auth ? AUTH : 0) | (streams ? STREAM : 0) | replay,
     timeout: config.timeout === undefined ? undefined : attemptTimeout(config.timeout),
     deadline: config.deadline === undefined ? undefined : milliseconds('deadline', config.deadline),
-    follows: method === 'GET' || method === 'HEAD',
+    follows,
   };
 }
 
+/** Is it no path below the base URL? */
+export const isAbsolute = (path: string | URL): boolean => /^[a-z][a-z0-9+.-]*:/i.test(String(path));
+
+/** Paths of names between single slashes, with a query or not, that a URL takes as they are. */
+const PLAIN = /^\/?[\w~-][\w.~-]*(?:\/[\w~-][\w.~-]*)*(?:\?[\w.~=&-]*)?$/;
+
+/** Where a request goes, and whether that is the base URL's origin. */
+function resolve(defaults: RequestDefaults, path: string | URL, params: Params | undefined): { url: string; isOwn: boolean } {
+  if (typeof path === 'string' && PLAIN.test(path)) {
+    // Most are like this, and to parse them takes longer than all the rest.
+    const plain = `${defaults.root}${path.startsWith('/') ? '' : '/'}${path}`;
+    if (params === undefined) return { url: plain, isOwn: true };
+    const url = new URL(plain);
+    appendParams(url, params);
+    return { url: url.href, isOwn: true };
+  }
+  const url = urlOf(defaults, path);
+  appendParams(url, params);
+  return { url: url.href, isOwn: url.origin === defaults.origin };
+}
+
 /** The URL of a path, which stays below the base whatever it looks like, or of an absolute URL. */
-export function resolve(base: URL, path: string | URL): URL {
+export function urlOf({ root }: RequestDefaults, path: string | URL): URL {
   if (typeof path !== 'string' && !(path instanceof URL)) {
     throw new ConfigError('url', 'give a path, or a URL with https or http');
   }
   const text = String(path);
-  if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
-    const root = base.pathname.replace(/\/+$/, '');
-    const url = new URL(`${base.origin}${root}/${text.replace(/^\//, '')}`);
-    if (!url.pathname.startsWith(`${root}/`)) throw new ConfigError('url', "its path leads out of the base URL's");
+  if (!isAbsolute(text)) {
+    const url = new URL(`${root}/${text.replace(/^\//, '')}`);
+    if (!url.href.startsWith(`${root}/`)) throw new ConfigError('url', "its path leads out of the base URL's");
     return url;
   }
   let url;
@@ -198,8 +244,9 @@ export function headersOf(init: HeaderFields | undefined): Record<string, string
 }
 
 /** Query, fragment and whatever else may be nobody's business are left out. */
-export function shown(url: URL): string {
-  return url.origin + url.pathname;
+export function shown(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
 }
 
 /** Adds parameters to a query. */
@@ -275,22 +322,22 @@ function attemptTimeout(timeout: number): number {
   return timeout;
 }
 
-function correlation(config: RequestConfig, defaults: RequestDefaults, ownOrigin: boolean): string | undefined {
+function correlation(config: RequestConfig, ofClient: string | undefined, defaults: RequestDefaults): string | undefined {
   if (config.correlationId === false) return undefined;
   if (config.correlationId !== undefined) return headerValue('correlationId', config.correlationId);
-  if (ownOrigin && defaults.headers['x-correlation-id'] !== undefined) return defaults.headers['x-correlation-id'];
-  return defaults.correlationIds ? crypto.randomUUID() : undefined;
+  return ofClient ?? (defaults.correlationIds ? crypto.randomUUID() : undefined);
 }
 
 function scopeBy(
   method: string,
-  url: URL,
-  ownOrigin: boolean,
-  { scopeBy, base }: RequestDefaults,
+  url: string,
+  isOwn: boolean,
+  { scopeBy, root }: RequestDefaults,
   instance: Instance,
 ): string | readonly string[] | undefined {
   if (typeof scopeBy === 'function') return scopeBy(method, new URL(url));
-  if (!ownOrigin) return url.origin;
+  if (!isOwn) return new URL(url).origin;
   if (scopeBy === 'client') return undefined;
-  return instance.Engine.api_family(url.pathname.slice(base.pathname.replace(/\/+$/, '').length));
+  const path = /^[^?#]*/.exec(url.slice(root.length))![0];
+  return scopeBy === 'published' ? instance.Engine.published_scopes(method, path).split('\0') : instance.Engine.api_family(path);
 }

@@ -1,7 +1,7 @@
 /** Token fetches: the request is built, and its answer read, in the engine's memory. */
 
 import { readBody, TooLarge } from './body.js';
-import { ConfigError, type ErrorDetails } from './errors.js';
+import type { ErrorDetails } from './errors.js';
 import type { WasmCredentials } from './generated/glue.js';
 import { Failure, type Host, type TokenSource } from './host.js';
 import { classify, signalsOf } from './http.js';
@@ -11,12 +11,14 @@ import { trapped } from './wasm.js';
 /** The longest answer that is read: one with a token is small. */
 const LONGEST_ANSWER = 64 * 1024;
 const GRANTED = 4;
+const MORE = 5;
 const NETWORK = 1;
 const UNSENDABLE = 3;
 
 export class Tokens implements TokenSource {
   readonly #credentials: WasmCredentials;
-  readonly #url: URL;
+  /** Is told where the tenant's APIs are. */
+  readonly #found: (api: string) => void;
   readonly #transport: Transport;
   readonly #headers: Record<string, string>;
   readonly #signalHeaders: string[];
@@ -28,21 +30,18 @@ export class Tokens implements TokenSource {
   constructor(
     host: Host,
     credentials: WasmCredentials,
-    url: URL,
+    found: (api: string) => void,
     transport: Transport,
     userAgent: string | undefined,
     signalHeaders: string[],
   ) {
     this.#host = host;
     this.#credentials = credentials;
-    this.#url = url;
+    this.#found = found;
     this.#transport = transport;
     this.#signalHeaders = signalHeaders;
-    this.#headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' };
+    this.#headers = { accept: 'application/json' };
     if (userAgent !== undefined) this.#headers['user-agent'] = userAgent;
-    if (credentials.leak_in(url.search.slice(1))) {
-      throw new ConfigError('tokenUrl', 'secrets do not belong into a URL: use clientId and clientSecret');
-    }
   }
 
   fetch(generation: number): void {
@@ -84,35 +83,49 @@ export class Tokens implements TokenSource {
     return this.#trouble;
   }
 
+  /** One request after the other until there is a token: where its endpoint is, the token, where the APIs are. */
   async #fetch(generation: number, signal: AbortSignal): Promise<void> {
+    this.#credentials.start();
+    while (await this.#exchange(generation, signal));
+  }
+
+  /** Does another one follow? */
+  async #exchange(generation: number, signal: AbortSignal): Promise<boolean> {
     let response: TransportResponse;
     let body: Uint8Array;
     try {
-      const authorization = this.#credentials.authorization();
-      const headers = authorization === undefined ? this.#headers : { ...this.#headers, authorization };
-      const request = { method: 'POST', url: this.#url.href, headers, body: this.#credentials.form(), signal };
+      const headers = { ...this.#headers };
+      const [authorization, form] = [this.#credentials.authorization(), this.#credentials.form()];
+      if (authorization !== undefined) headers['authorization'] = authorization;
+      if (form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded';
+      const request = { method: form === undefined ? 'GET' : 'POST', url: this.#credentials.url(), headers, body: form, signal };
       response = await this.#transport.send(request);
       body = await read(response);
     } catch (cause) {
-      if (this.#over(generation)) return;
+      if (this.#over(generation)) return false;
       this.#trouble = { cause };
       const unsendable = classify(cause) === Failure.Unsendable;
       this.#host.tokenFailed(generation, unsendable ? UNSENDABLE : NETWORK, 0, '');
-      return;
+      return false;
     }
     // A fetch that was ended is forgotten.
-    if (this.#over(generation)) return;
+    if (this.#fetching?.generation !== generation) return false;
     const read_ = this.#credentials.read(generation, response.status, body);
+    if (read_ === MORE) return true;
+    this.#fetching = undefined;
     if (read_ === GRANTED) {
       this.#trouble = {};
+      const api = this.#credentials.api();
+      if (api !== undefined) this.#found(api);
       this.#host.token(generation, this.#credentials.lifetime());
-      return;
+      return false;
     }
     // The body stays unsaid: it may hold a token after all, under a name that nobody knows.
     const cause = new Error(this.#credentials.problem());
     const statusText = this.#host.instance.Engine.status_text(response.status);
     this.#trouble = { status: response.status, statusText, headers: response.headers(), cause };
     this.#host.tokenFailed(generation, read_, response.status, signalsOf(response, this.#signalHeaders) ?? '');
+    return false;
   }
 
   #over(generation: number): boolean {

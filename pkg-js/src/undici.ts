@@ -1,15 +1,19 @@
-/** Sends by undici's own `request`, which does much less for an answer than `fetch`, and knows proxies. */
+/** Sends by undici, which does much less for an answer than `fetch`, and knows proxies. */
 
-import { makeResponse, type Payload, type Transport, type TransportResponse } from './transport.js';
+import { makeResponse, type Ending, type Payload, type Transport, type TransportResponse } from './transport.js';
 
 /** What is used of undici: give the module, or an object with its `request`. */
 export interface Undici {
   request(url: string, options: any): Promise<UndiciResponse>;
+  getGlobalDispatcher?(): unknown;
+  util?: { parseHeaders(headers: any): Fields };
 }
+
+type Fields = Record<string, string | string[] | undefined>;
 
 interface UndiciResponse {
   statusCode: number;
-  headers: Record<string, string | string[] | undefined>;
+  headers: Fields;
   body: AsyncIterable<Uint8Array> & {
     text(): Promise<string>;
     arrayBuffer(): Promise<ArrayBuffer>;
@@ -36,15 +40,174 @@ export interface UndiciOptions {
 export function undiciTransport(undici: Undici, { dispatcher }: UndiciOptions = {}): Transport {
   if (typeof undici?.request !== 'function') throw new TypeError("undici: give the module, import * as undici from 'undici'");
   return {
-    async send(request) {
+    send(request) {
       const { method, url } = request;
       const { body, headers } = toUndici(request.body, request.headers);
-      const signal = request.ending ?? request.signal;
       // Times are the engine's to keep: undici's own ones would cut longer attempts short.
-      const options = { method, headers, body, signal, headersTimeout: 0, bodyTimeout: 0, dispatcher };
-      return new Answer(await undici.request(url, options), url);
+      const options = { method, headers, body, headersTimeout: 0, bodyTimeout: 0 };
+      const { ending } = request;
+      if (request.whole && ending) {
+        const to = (dispatcher ?? undici.getGlobalDispatcher?.()) as Dispatcher | undefined;
+        if (typeof to?.dispatch === 'function') {
+          return new Promise((resolve, reject) => {
+            const path = url.indexOf('/', url.indexOf('//') + 2);
+            const exchange = new Exchange(url, ending, undici, resolve, reject);
+            to.dispatch({ ...options, origin: url.slice(0, path), path: url.slice(path).split('#', 1)[0] }, exchange);
+          });
+        }
+      }
+      const signal = ending ?? request.signal;
+      return undici.request(url, { ...options, signal, dispatcher }).then((response) => new Answer(response, url));
     },
   };
+}
+
+/** What is used of a `Dispatcher`: its public way below `request`. */
+interface Dispatcher {
+  dispatch(options: object, handler: object): unknown;
+}
+
+/** What a handler may do with what it is told of. */
+interface Controller {
+  abort(reason: unknown): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** So many bytes may lie about before anybody asks for them. */
+const MOST_UNREAD = 64 * 1024;
+
+/**
+ * A handler for undici's dispatchers that keeps the whole answer. Its `request` makes a Node.js
+ * stream of each body, which takes as long as everything else that is done for a short one.
+ */
+class Exchange implements TransportResponse {
+  readonly url: string;
+  status = 0;
+  #fields: Fields = {};
+  readonly #ending: Ending;
+  readonly #undici: Undici;
+  readonly #resolve: (response: TransportResponse) => void;
+  readonly #reject: (error: unknown) => void;
+  #controller: Controller | undefined;
+  #chunks: Uint8Array[] = [];
+  #unread = 0;
+  #paused = false;
+  /** Nothing more will come; with the error, if that is why. */
+  #over: { error?: unknown } | undefined;
+  /** Somebody wants what comes, whatever it is. */
+  #awaited: (() => void) | undefined;
+  #wanted = false;
+
+  constructor(url: string, ending: Ending, undici: Undici, resolve: (response: TransportResponse) => void, reject: (error: unknown) => void) {
+    this.url = url;
+    this.#ending = ending;
+    this.#undici = undici;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    ending.addEventListener('abort', () => this.#controller?.abort(ending.reason));
+  }
+
+  // What a dispatcher calls.
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller;
+    if (this.#ending.aborted) controller.abort(this.#ending.reason);
+  }
+  onResponseStart(_: unknown, status: number, fields: Fields): void {
+    if (status < 200) return; // the answer is still to come
+    this.status = status;
+    this.#fields = fields;
+    this.#resolve(this);
+  }
+  onResponseData(_: unknown, chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.#unread += chunk.length;
+    if (this.#unread > MOST_UNREAD && !this.#wanted) {
+      this.#paused = true;
+      this.#controller?.pause();
+    }
+    this.#awaited?.();
+  }
+  onResponseEnd(): void {
+    this.#over = {};
+    this.#awaited?.();
+  }
+  onResponseError(_: unknown, error: unknown): void {
+    this.#over = { error };
+    this.#reject(error);
+    this.#awaited?.();
+  }
+
+  // The same as undici 6 calls it.
+  onConnect(abort: (reason: unknown) => void): void {
+    this.onRequestStart({ abort, pause() {}, resume() {} });
+  }
+  onHeaders(status: number, raw: unknown, resume: () => void): boolean {
+    this.#controller!.resume = resume;
+    this.onResponseStart(undefined, status, this.#undici.util!.parseHeaders(raw));
+    return !this.#paused;
+  }
+  onData(chunk: Uint8Array): boolean {
+    this.onResponseData(undefined, chunk);
+    return !this.#paused;
+  }
+  onComplete(): void {
+    this.onResponseEnd();
+  }
+  onError(error: unknown): void {
+    this.onResponseError(undefined, error);
+  }
+
+  header(name: string): string | null {
+    return fieldOf(this.#fields, name);
+  }
+  headers(): Headers {
+    return headersOf(this.#fields);
+  }
+  stream(): ReadableStream<Uint8Array> {
+    return new ReadableStream(
+      {
+        pull: async (controller) => {
+          while (this.#chunks.length === 0 && !this.#over) await this.#more();
+          for (const chunk of this.#chunks) controller.enqueue(new Uint8Array(chunk));
+          const { length } = this.#chunks;
+          this.#chunks = [];
+          this.#unread = 0;
+          if (length > 0 || !this.#over) return;
+          if ('error' in this.#over) controller.error(this.#over.error);
+          else controller.close();
+        },
+        cancel: (reason) => this.#controller?.abort(reason ?? new Error('nobody wants the rest')),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+  async text(): Promise<string> {
+    const text = (await this.#all()).toString();
+    return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text; // as `fetch` does
+  }
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(await this.#all());
+  }
+  response(): Response {
+    return makeResponse(this.stream(), this.status, '', this.headers(), this.url);
+  }
+
+  async #all(): Promise<Buffer> {
+    this.#wanted = true;
+    while (!this.#over) await this.#more();
+    if ('error' in this.#over) throw this.#over.error;
+    return (this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)) as Buffer;
+  }
+
+  /** Resolves when there is news. */
+  #more(): Promise<void> {
+    if (this.#paused) {
+      this.#paused = false;
+      this.#controller?.resume();
+    }
+    return new Promise((resolve) => (this.#awaited = resolve));
+  }
 }
 
 class Answer implements TransportResponse {
@@ -60,19 +223,10 @@ class Answer implements TransportResponse {
     response.body.on('error', () => {});
   }
   header(name: string): string | null {
-    const value = this.#response.headers[name];
-    return value === undefined ? null : typeof value === 'string' ? value : value.join(', ');
+    return fieldOf(this.#response.headers, name);
   }
   headers(): Headers {
-    const headers = new Headers();
-    for (const [name, values] of Object.entries(this.#response.headers)) {
-      for (const value of Array.isArray(values) ? values : [values]) {
-        if (value === undefined) continue;
-        // undici reads bytes as UTF-8 where fetch reads them as Latin-1, which is all that Headers take.
-        headers.append(name, /[^\0-\xff]/.test(value) ? latin1(value) : value);
-      }
-    }
-    return headers;
+    return headersOf(this.#response.headers);
   }
   stream(): ReadableStream<Uint8Array> | null {
     const { body } = this.#response;
@@ -103,6 +257,26 @@ class Answer implements TransportResponse {
     if (empty) void this.text().catch(() => {});
     return makeResponse(empty ? null : this.stream(), this.status, '', this.headers(), this.url);
   }
+}
+
+function fieldOf(fields: Fields, name: string): string | null {
+  const value = fields[name];
+  return value === undefined ? null : typeof value === 'string' ? value : value.join(', ');
+}
+
+function headersOf(fields: Fields): Headers {
+  const headers = new Headers();
+  for (const name in fields) {
+    const values = fields[name]!;
+    if (typeof values === 'string') headers.append(name, bytes(values));
+    else for (const value of values) headers.append(name, bytes(value));
+  }
+  return headers;
+}
+
+/** undici reads bytes as UTF-8 where fetch reads them as Latin-1, which is all that Headers take. */
+function bytes(value: string): string {
+  return /[^\0-\xff]/.test(value) ? latin1(value) : value;
 }
 
 /** What undici's `request` does not take by itself is brought into a form that it takes. */

@@ -178,3 +178,97 @@ test('X30 X27 a signal ends a run, and options that cannot be used are told', as
     assert.throws(() => cx.interactions(options), { code: 'CONFIG', field }, JSON.stringify(options));
   }
 });
+
+const V34 = '/incontactapi/services/v34.0';
+const FIRST_DAY = Date.UTC(2020, 0, 1);
+const STYLES = [
+  [INTERACTIONS, { style: 'cursor' }],
+  [`${V34}/agents`, { style: 'links', itemsField: 'agents', pageSize: 50 }],
+  [`${V34}/contacts/completed`, { style: 'updated-since', since: FIRST_DAY - 1000 }],
+  [`${V34}/skills/summary`, { style: 'windows', itemsField: 'skillSummaries', since: FIRST_DAY, until: new Date(FIRST_DAY + 864e5), window: 36e5 }],
+  ['/dfo/3.0/contacts', { style: 'scroll' }],
+  ['/interaction-analytics-gateway/v2/segments/analyzed', { style: 'segments' }],
+  ['/user-management/v1/users/search', { style: 'search', data: { filter: 'x' } }],
+];
+
+test('each style brings each record once, through throttles, dead tokens, resets and new starts', async (t) => {
+  const mock = await startMock(t, '--interactions', '320', '--poll-size', '40');
+  for (const [url, options] of STYLES) {
+    await mock.faults(
+      { nth: 2, do: { status: 401 } },
+      { nth: 3, do: { connection: 'reset' } },
+      { nth: 4, do: { truncate: 100 } },
+      { nth: 5, do: { status: 429 } },
+    );
+    const found = [];
+    let state;
+    // Each run ends after two pages: the process is gone, and its state is on disk.
+    do {
+      let pages = 0;
+      for await (const page of client(t, mock).paginate(url, { ...options, ...(state && { state }) }).pages()) {
+        found.push(...page.items.map((it) => it.id));
+        state = JSON.parse(JSON.stringify(page.state));
+        if (++pages === 2) break;
+      }
+    } while (!state.done);
+    assert.deepEqual(found, ids(0, 320), url);
+    await mock.script({ clear: true });
+  }
+});
+
+test('a search sends its filters in the body', async (t) => {
+  const bodies = [];
+  const { url } = await serve(t, async (request, response) => {
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    bodies.push([request.method, JSON.parse(text)]);
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ users: [{ id: 1 }], totalRecords: 2 }));
+  });
+  const cx = new (await import('cxone-client')).CxoneClient({ baseUrl: url, backoff: { base: 20, cap: 100 } });
+  t.after(() => cx.close({ drain: false }));
+  const found = [];
+  for await (const user of cx.paginate('/users/search', { style: 'search', data: { filter: 'x' } })) found.push(user.id);
+  assert.deepEqual(found, [1, 1]);
+  assert.deepEqual(bodies, [
+    ['POST', { filter: 'x', skip: 0, top: 50 }],
+    ['POST', { filter: 'x', skip: 1, top: 50 }],
+  ]);
+});
+
+test('X31 a link to another origin does not get the token', async (t) => {
+  const [mock, other] = [await startMock(t), await startMock(t)];
+  const page = { agents: [{ id: 1 }], totalRecords: 2, _links: { next: `${other.url}/agents?skip=1` } };
+  await mock.faults({ status: 200, body: JSON.stringify(page) });
+  const error = await rejection((async () => {
+    for await (const _ of client(t, mock).paginate('/agents', { style: 'links', itemsField: 'agents' }));
+  })());
+  assert.equal(error.code, 'PAGE');
+  assert.match(error.message, /another origin/);
+  assert.equal((await other.stats()).requests, 0);
+});
+
+test('what came after the end is had by a reopened run', async (t) => {
+  const url = `${V34}/contacts/completed`;
+  const run = async (n, state) => {
+    const cx = client(t, await startMock(t, '--interactions', String(n), '--poll-size', '40'));
+    const run = cx.paginate(url, { style: 'updated-since', since: '2019-12-31', ...(state && { state: { ...state, done: false } }) });
+    return [await collect(run), run.state];
+  };
+  const [before, state] = await run(100);
+  const [after] = await run(130, state);
+  assert.deepEqual([...before, ...after], ids(0, 130));
+});
+
+test('what a style needs is told', async (t) => {
+  const cx = client(t, { url: 'http://127.0.0.1:1' });
+  for (const [options, field] of [
+    [{ style: 'offset' }, 'style'],
+    [{ style: 'links' }, 'itemsField'],
+    [{ style: 'updated-since', since: 'yesterday' }, 'since'],
+    [{ style: 'windows', itemsField: 'x', window: 0 }, 'window'],
+    [{ style: 'links', itemsField: 'x', data: {} }, 'data'],
+  ]) {
+    assert.throws(() => cx.paginate('/x', options), (error) => error.field === field, field);
+  }
+});

@@ -20,6 +20,7 @@ pub(crate) struct Visit {
     pub(crate) arrived: Instant,
     /// When the head of its answer had come from the limiter: before the client could see it.
     pub(crate) answered: Instant,
+    pub(crate) path: String,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
 }
@@ -89,7 +90,8 @@ async fn pass(
     let answer = sent.send().await.expect("the limiter answers");
     let answered = Instant::now();
     let (status, mut headers) = (answer.status(), answer.headers().clone());
-    let visit = Visit { arrived, answered, status: status.as_u16(), headers: headers.clone() };
+    let (path, status_code, fields) = (path.to_owned(), status.as_u16(), headers.clone());
+    let visit = Visit { arrived, answered, path, status: status_code, headers: fields };
     let body = answer.bytes().await.expect("a whole body");
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(header::CONNECTION);

@@ -7,6 +7,7 @@
 //! ```text
 //! # a remark
 //! config concurrency=2 max_attempts=3 …     (before the first command; milliseconds for times)
+//! pacing learned|off|fixed LIMIT|seeded LIMIT       (LIMIT: N/MS, a window; N/MS+BURST, a rate)
 //! scope NAME [concurrency=N] [apart]
 //! seed N
 //! submit high|normal|low [scopes=a,b] [auth] [once|unprocessed] [stream] [deadline=MS] [timeout=MS]
@@ -26,8 +27,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use cxone_core::{
-    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Now, Priority,
-    Replay, RequestId, ScopeConfig, TokenFailure, Wall,
+    AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, KnownLimit, Now,
+    Pacing, Priority, Replay, RequestId, ScopeConfig, TokenFailure, Wall,
 };
 
 /// 2026-11-23T00:00:00Z, the wall time at which every scenario starts.
@@ -61,6 +62,7 @@ impl Player {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
             "config" => rest.split(' ').for_each(|setting| self.configure(setting)),
+            "pacing" => self.config.pacing = pacing(rest),
             "scope" => self.add_scope(rest),
             "seed" => self.seed = number(rest),
             _ => self.command(verb, rest, written),
@@ -157,7 +159,7 @@ impl Player {
     fn add_scope(&mut self, rest: &str) {
         let mut words = rest.split(' ');
         let name = words.next().unwrap_or_default().to_owned();
-        let mut scope = ScopeConfig { name, concurrency: None, apart: false };
+        let mut scope = ScopeConfig { name, concurrency: None, apart: false, pacing: None };
         for word in words {
             match word.split_once('=') {
                 Some(("concurrency", n)) => scope.concurrency = Some(number(n) as u32),
@@ -167,6 +169,25 @@ impl Player {
         }
         self.config.scopes.push(scope);
     }
+}
+
+fn pacing(text: &str) -> Pacing {
+    match text.split_once(' ').unwrap_or((text, "")) {
+        ("learned", "") => Pacing::Learned,
+        ("off", "") => Pacing::Off,
+        ("fixed", limit) => Pacing::Fixed(known(limit)),
+        ("seeded", limit) => Pacing::Seeded(known(limit)),
+        _ => panic!("no such pacing: {text}"),
+    }
+}
+
+fn known(limit: &str) -> KnownLimit {
+    let (requests, rest) = limit.split_once('/').expect("N/MS");
+    let (per, burst) = match rest.split_once('+') {
+        Some((per, burst)) => (per, Some(number(burst) as u32)),
+        None => (rest, None),
+    };
+    KnownLimit { requests: number(requests) as u32, per: millis(per), burst }
 }
 
 fn submit(engine: &mut Engine, rest: &str, at: Now) -> Result<RequestId, cxone_core::SubmitError> {
@@ -191,7 +212,8 @@ fn submit(engine: &mut Engine, rest: &str, at: Now) -> Result<RequestId, cxone_c
 }
 
 fn headers(text: &str) -> Vec<(&str, &str)> {
-    let fields = text.split(';').filter_map(|field| field.split_once(':'));
+    // A semicolon without a space belongs to a value.
+    let fields = text.split("; ").filter_map(|field| field.split_once(':'));
     fields.map(|(name, value)| (name.trim(), value.trim())).collect()
 }
 

@@ -75,7 +75,8 @@ impl From<Error> for Failure {
 fn advice(error: &Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::TokenFetch if error.status().is_some() => {
-            "Check CXONE_CLIENT_ID, CXONE_CLIENT_SECRET and the address of the token endpoint."
+            "Check CXONE_CLIENT_ID, CXONE_CLIENT_SECRET, the access key if there is one, and the \
+             address of the token endpoint; `cxone doctor` says more."
                 .into()
         }
         ErrorKind::Auth => "Check what the OAuth client is allowed to do.".into(),

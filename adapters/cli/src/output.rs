@@ -1,18 +1,34 @@
-//! The file of records: newline-delimited JSON.
+//! Where records go: a file of lines, a database, or standard output.
 
 use std::{
     collections::HashSet,
     fmt,
-    fs::{self, File, OpenOptions},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
+use cxone_client::PageState;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{
+    checkpoint::{Checkpoint, Source, beside},
+    failure::Failure,
+    resource::Resource,
+};
+
+mod format;
+mod lines;
+mod sqlite;
+
+pub(crate) use format::Format;
+use lines::Lines;
+use sqlite::Database;
+
+/// So many ids are told apart; a run of more records does not say whether one came twice, so that
+/// its memory does not grow with it.
+const IDS_KEPT: usize = 100_000;
 
 /// Where records go.
 #[derive(Clone)]
@@ -43,129 +59,210 @@ impl fmt::Display for Target {
     }
 }
 
-/// Writes records as they come, and counts them. A page is in the file when
+impl Target {
+    /// The format that its name stands for.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Target::File(path) => {
+                let extension = path.extension().and_then(|extension| extension.to_str());
+                Format::of_extension(extension.unwrap_or_default())
+            }
+            Target::Stdout => Format::Ndjson,
+        }
+    }
+}
+
+/// Writes records as they come, and counts them. A page is kept when
 /// [`write_page`](Output::write_page) returns, whatever happens later, and not a byte of it if
 /// that fails.
 pub(crate) struct Output {
     target: Target,
-    writer: Box<dyn Write + Send>,
-    /// The file, if it is one whose length can be cut. Another run's records in it go when the
-    /// first page comes: a run that brings nothing leaves it as it was.
-    file: Option<File>,
-    /// Whether there was no such file before.
-    is_new: bool,
-    /// Bytes of whole pages in it.
-    len: u64,
-    /// Whether a page came.
-    began: bool,
+    noun: String,
+    id: String,
+    sink: Sink,
+    /// Those of earlier runs that this one goes on with, included.
     records: u64,
-    /// Hashes of the ids: 64 bits tell a million ids apart with odds of a failure of 1 in
-    /// 30 million, in a tenth of the memory.
-    seen: HashSet<u64>,
+    /// Hashes of the ids: 64 bits tell a hundred thousand ids apart with odds of a failure of 1 in
+    /// 3 billion. `None`: not all of them are known.
+    seen: Option<HashSet<u64>>,
+}
+
+enum Sink {
+    Lines(Box<Lines>),
+    Database(Box<Database>),
+    Stdout(Format, Vec<String>),
+}
+
+/// What is to be kept where, and where it goes on.
+pub(crate) struct Plan<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) format: Format,
+    pub(crate) resource: &'a Resource,
+    pub(crate) source: Source,
+    pub(crate) since: Option<u64>,
+    pub(crate) until: Option<u64>,
+    /// Does it begin anew, whatever is there?
+    pub(crate) fresh: bool,
+}
+
+impl Plan<'_> {
+    /// The checkpoint from which this run goes on, or a new one.
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Failure> {
+        let new = || Checkpoint::new(self.source.clone(), self.since, self.until);
+        let Target::File(path) = self.target else { return Ok(new()) };
+        if self.fresh {
+            return Ok(new());
+        }
+        let Some(mut kept) = self.load(path)? else { return Ok(new()) };
+        if kept.source != self.source {
+            return Err(self.cannot_go_on("it is of another sync", path));
+        }
+        if kept.state.done {
+            // Only what is asked for by time of update has something after its end.
+            kept.state = kept.state.reopen();
+            if kept.state.done {
+                return Ok(new());
+            }
+            kept.until = self.until;
+        }
+        if self.format != Format::Sqlite && !Lines::fits(path, &kept) {
+            return Err(self.cannot_go_on("the file is not the one that it was", path));
+        }
+        Ok(kept)
+    }
+
+    fn load(&self, path: &Path) -> Result<Option<Checkpoint>, Failure> {
+        let unreadable = |error: &dyn fmt::Display| {
+            self.cannot_go_on(&format!("it cannot be read: {error}"), path)
+        };
+        match self.format {
+            Format::Sqlite => {
+                let text = Database::load(path, &self.resource.name);
+                let text = text.map_err(|error| unreadable(&error))?;
+                let kept = text.map(|text| Checkpoint::from_text(&text)).transpose();
+                kept.map_err(|error| unreadable(&error))
+            }
+            _ => Checkpoint::load(path).map_err(|error| unreadable(&error)),
+        }
+    }
+
+    fn cannot_go_on(&self, why: &str, path: &Path) -> Failure {
+        let checkpoint = match self.format {
+            Format::Sqlite => format!("the checkpoint in {}", path.display()),
+            _ => beside(path).display().to_string(),
+        };
+        Failure::new(format!("Cannot go on from {checkpoint}: {why}"))
+            .hint("To begin anew, and replace what is there, add --fresh; or choose another --out.")
+    }
 }
 
 impl Output {
     /// Opens the target, so that a path that cannot be written fails before anything is sent.
-    pub(crate) fn open(target: &Target) -> Result<Output, Failure> {
-        Output::try_open(target).map_err(|error| cannot_write(target, &error))
-    }
-
-    fn try_open(target: &Target) -> io::Result<Output> {
-        let (writer, file, is_new): (Box<dyn Write + Send>, _, _) = match target {
-            Target::Stdout => (Box::new(io::stdout()), None, false),
-            Target::File(path) => {
-                let mut options = OpenOptions::new();
-                options.write(true);
-                let (file, is_new) = match options.clone().create_new(true).open(path) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        (options.create(true).truncate(false).open(path)?, false)
-                    }
-                    created => (created?, true),
-                };
-                // Pipes and devices have no length to cut.
-                let regular = file.metadata()?.is_file().then(|| file.try_clone()).transpose()?;
-                (Box::new(file), regular, is_new)
+    pub(crate) fn open(plan: &Plan<'_>, checkpoint: Checkpoint) -> Result<Output, Failure> {
+        let records = checkpoint.state.items;
+        let seen = (checkpoint.state.pages == 0).then(HashSet::new);
+        let cannot = |error: &dyn fmt::Display| cannot_write(plan.target, error);
+        let Resource { name, id, noun, .. } = plan.resource;
+        let sink = match (plan.target, plan.format) {
+            (Target::Stdout, Format::Sqlite) => {
+                return Err(Failure::new("A database needs a file: give one with --out"));
+            }
+            (Target::Stdout, format) => Sink::Stdout(format, Vec::new()),
+            (Target::File(path), Format::Sqlite) => {
+                let database = Database::open(path, name, id, plan.fresh, checkpoint);
+                Sink::Database(Box::new(database.map_err(|error| cannot(&error))?))
+            }
+            (Target::File(path), format) => {
+                let lines = Lines::open(path.clone(), format, checkpoint);
+                Sink::Lines(Box::new(lines.map_err(|error| cannot(&error))?))
             }
         };
-        Ok(Output {
-            target: target.clone(),
-            writer,
-            file,
-            is_new,
-            len: 0,
-            began: false,
-            records: 0,
-            seen: HashSet::new(),
-        })
+        let (target, noun, id) = (plan.target.clone(), noun.clone(), id.clone());
+        Ok(Output { target, noun, id, sink, records, seen })
     }
 
-    /// Writes a page, one record a line.
-    pub(crate) fn write_page(&mut self, page: &[Value]) -> Result<(), Failure> {
-        self.try_write(page).map_err(|error| {
-            if let Some(file) = &self.file {
-                // Where even that fails there is nothing left to do.
-                let _ = file.set_len(self.len);
+    /// Writes a page, after which the run is in this state.
+    pub(crate) fn write_page(&mut self, page: &[Value], state: PageState) -> Result<(), Failure> {
+        let items = state.items;
+        let written = match &mut self.sink {
+            Sink::Lines(lines) => lines.write_page(page, state).map_err(|error| error.to_string()),
+            Sink::Database(database) => {
+                database.write_page(page, state).map_err(|error| error.to_string())
             }
-            cannot_write(&self.target, &error)
-        })
+            Sink::Stdout(format, columns) => {
+                print(page, *format, columns).map_err(|error| error.to_string())
+            }
+        };
+        written.map_err(|error| cannot_write(&self.target, &error))?;
+        self.records = items;
+        if let Some(seen) = &mut self.seen {
+            seen.extend(page.iter().map(|record| key(record, &self.id)));
+        }
+        self.seen.take_if(|seen| seen.len() > IDS_KEPT);
+        Ok(())
     }
 
-    /// How many records were written.
+    /// All is there.
+    pub(crate) fn finish(&mut self, goes_on: bool) -> Result<(), Failure> {
+        let finished = match &mut self.sink {
+            Sink::Lines(lines) => lines.finish(goes_on).map_err(|error| error.to_string()),
+            Sink::Database(database) => database.finish(goes_on).map_err(|error| error.to_string()),
+            Sink::Stdout(..) => Ok(()),
+        };
+        finished.map_err(|error| cannot_write(&self.target, &error))
+    }
+
+    /// How many records are kept.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    /// How many of them have an id of their own.
-    pub(crate) fn unique(&self) -> u64 {
-        self.seen.len() as u64
+    /// How many of them have an id of their own; `None` if that is not known.
+    pub(crate) fn unique(&self) -> Option<u64> {
+        self.seen.as_ref().map(|seen| seen.len() as u64)
     }
 
-    /// What became of the records, for a run that did not end well. A file that this run made
-    /// in vain goes.
+    /// What became of the records, for a run that did not end well.
     pub(crate) fn kept(&mut self) -> String {
-        if let (Target::File(path), true, 0) = (&self.target, self.is_new, self.records) {
-            // An empty file that stays is no harm.
-            let _ = fs::remove_file(path);
+        if let Sink::Lines(lines) = &mut self.sink {
+            // The checkpoint before it serves as well, and an empty file that stays is no harm.
+            let _ = lines.close_early();
         }
+        let noun = match self.records {
+            1 => self.noun.strip_suffix('s').unwrap_or(&self.noun),
+            _ => &self.noun,
+        };
+        let verb = if self.records == 1 { "is" } else { "are" };
         match (self.records, &self.target) {
             (0, _) => "Nothing was written.".into(),
-            (1, Target::Stdout) => "1 interaction was written.".into(),
-            (1, Target::File(path)) => format!("1 interaction is kept in {}.", path.display()),
-            (n, Target::Stdout) => format!("{n} interactions were written."),
-            (n, Target::File(path)) => format!("{n} interactions are kept in {}.", path.display()),
+            (1, Target::Stdout) => format!("1 {noun} was written."),
+            (n, Target::Stdout) => format!("{n} {noun} were written."),
+            (n, Target::File(path)) => format!("{n} {noun} {verb} kept in {}.", path.display()),
         }
-    }
-
-    fn try_write(&mut self, page: &[Value]) -> io::Result<()> {
-        if let (Some(file), false) = (&self.file, self.began) {
-            file.set_len(0)?;
-        }
-        self.began = true;
-        let mut lines = Vec::new();
-        for record in page {
-            serde_json::to_writer(&mut lines, record)?;
-            lines.push(b'\n');
-        }
-        self.writer.write_all(&lines)?;
-        self.writer.flush()?;
-        self.len += lines.len() as u64;
-        self.records += page.len() as u64;
-        self.seen.extend(page.iter().map(key));
-        Ok(())
     }
 }
 
-fn cannot_write(target: &Target, error: &io::Error) -> Failure {
+fn print(page: &[Value], format: Format, columns: &mut Vec<String>) -> io::Result<()> {
+    let lines = match format {
+        Format::Csv => format::csv(page, columns),
+        _ => format::ndjson(page)?,
+    };
+    let mut stdout = io::stdout();
+    stdout.write_all(&lines)?;
+    stdout.flush()
+}
+
+fn cannot_write(target: &Target, error: &dyn fmt::Display) -> Failure {
     match target {
-        Target::Stdout => Failure::io("Cannot write to standard output", error),
-        Target::File(_) => Failure::io(format!("Cannot write {target}"), error),
+        Target::Stdout => Failure::new(format!("Cannot write to standard output: {error}")),
+        Target::File(_) => Failure::new(format!("Cannot write {target}: {error}")),
     }
 }
 
 /// What tells a record from others: its id, or all of it.
-fn key(record: &Value) -> u64 {
+fn key(record: &Value, id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    record.get("id").unwrap_or(record).hash(&mut hasher);
+    record.get(id).unwrap_or(record).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -175,39 +272,21 @@ mod tests {
 
     use super::*;
 
-    /// A disk with room for so many bytes.
-    struct Disk(File, usize);
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let n = self.0.write(&bytes[..bytes.len().min(self.1)])?;
-            self.1 -= n;
-            Ok(n)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            self.0.flush()
-        }
-    }
-
-    #[test]
-    fn a_disk_that_fills_up_within_a_page_keeps_the_whole_pages_and_no_torn_line() {
-        let path = std::env::temp_dir().join(format!("cxone-disk-{}", std::process::id()));
-        let mut output = Output::open(&Target::File(path.clone())).ok().unwrap();
-        output.writer = Box::new(Disk(output.file.as_ref().unwrap().try_clone().unwrap(), 20));
-        assert!(output.write_page(&[json!({"id": "a"})]).is_ok());
-        assert!(output.write_page(&[json!({"id": "b"}), json!({"id": "c"})]).is_err());
-        let kept = (output.kept(), fs::read_to_string(&path).unwrap());
-        fs::remove_file(&path).unwrap();
-        assert_eq!(kept.0, format!("1 interaction is kept in {}.", path.display()));
-        assert_eq!(kept.1, "{\"id\":\"a\"}\n");
-    }
-
     #[test]
     fn records_are_the_same_if_their_ids_are() {
-        assert_eq!(key(&json!({"id": "a", "x": 1})), key(&json!({"id": "a", "x": 2})));
-        assert_ne!(key(&json!({"id": "a"})), key(&json!({"id": "b"})));
-        assert_ne!(key(&json!({"id": 1})), key(&json!({"id": "1"})));
-        assert_ne!(key(&json!({"x": 1})), key(&json!({"x": 2})));
+        let key = |record| key(&record, "id");
+        assert_eq!(key(json!({"id": "a", "x": 1})), key(json!({"id": "a", "x": 2})));
+        assert_ne!(key(json!({"id": "a"})), key(json!({"id": "b"})));
+        assert_ne!(key(json!({"id": 1})), key(json!({"id": "1"})));
+        assert_ne!(key(json!({"x": 1})), key(json!({"x": 2})));
+    }
+
+    #[test]
+    fn the_format_is_that_of_the_files_name() {
+        for (name, format) in
+            [("a.ndjson", Format::Ndjson), ("a.csv", Format::Csv), ("a.db", Format::Sqlite)]
+        {
+            assert_eq!(name.parse::<Target>().unwrap().format(), format);
+        }
     }
 }

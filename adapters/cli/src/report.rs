@@ -9,10 +9,15 @@ use crate::waits::Waits;
 /// The object that `--json` prints.
 #[derive(Serialize)]
 pub(crate) struct Report {
-    /// Records written.
-    pub(crate) interactions: u64,
-    /// Different ids among them.
-    pub(crate) unique: u64,
+    /// What was synced, unless that is interactions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resource: Option<String>,
+    /// Records kept; those of the runs that this one went on with, included.
+    #[serde(flatten)]
+    pub(crate) records: Records,
+    /// Different ids among them; `null` if that is not known: of more than 100 000, and of a run
+    /// that went on.
+    pub(crate) unique: Option<u64>,
     /// Requests sent, retries included and token fetches not.
     pub(crate) requests: u64,
     /// Requests that were told to slow down.
@@ -27,9 +32,26 @@ pub(crate) struct Report {
     pub(crate) out: String,
 }
 
+/// How many, under the name that they have.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Records {
+    Interactions(u64),
+    Records(u64),
+}
+
+impl Records {
+    fn count(&self) -> u64 {
+        let (Records::Interactions(n) | Records::Records(n)) = self;
+        *n
+    }
+}
+
 /// The closing lines for people.
 pub(crate) struct Summary<'a> {
     pub(crate) report: &'a Report,
+    /// What records are called.
+    pub(crate) noun: &'a str,
     pub(crate) waits: &'a Waits,
     /// The least time that the limit allows, if it is known.
     pub(crate) ideal: Option<Duration>,
@@ -37,12 +59,13 @@ pub(crate) struct Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { report, waits, ideal } = self;
-        let repeated = report.interactions - report.unique;
-        write!(f, "  interactions   {}", report.interactions)?;
-        match repeated {
-            0 => writeln!(f, ", no id twice")?,
-            n => writeln!(f, ", {n} of them with an id that came before")?,
+        let Summary { report, noun, waits, ideal } = self;
+        let count = report.records.count();
+        write!(f, "  {noun:<14} {count}")?;
+        match report.unique.map(|unique| count.saturating_sub(unique)) {
+            None => writeln!(f)?,
+            Some(0) => writeln!(f, ", no id twice")?,
+            Some(n) => writeln!(f, ", {n} of them with an id that came before")?,
         }
         writeln!(
             f,
@@ -69,8 +92,9 @@ mod tests {
 
     fn report() -> Report {
         Report {
-            interactions: 2500,
-            unique: 2500,
+            resource: None,
+            records: Records::Interactions(2500),
+            unique: Some(2500),
             requests: 31,
             throttled: 6,
             token_fetches: 1,
@@ -84,7 +108,8 @@ mod tests {
     fn against_the_mock_the_ideal_and_what_was_early_are_known() {
         let waits = Waits::default();
         let ideal = Some(Duration::from_secs(12));
-        let text = Summary { report: &report(), waits: &waits, ideal }.to_string();
+        let noun = "interactions";
+        let text = Summary { report: &report(), noun, waits: &waits, ideal }.to_string();
         assert_eq!(
             text,
             "  interactions   2500, no id twice
@@ -99,8 +124,9 @@ mod tests {
 
     #[test]
     fn against_a_real_server_nothing_is_invented() {
-        let report = Report { early: None, unique: 2498, out: "-".into(), ..report() };
-        let text = Summary { report: &report, waits: &Waits::default(), ideal: None }.to_string();
+        let report = Report { early: None, unique: Some(2498), out: "-".into(), ..report() };
+        let (noun, waits) = ("interactions", Waits::default());
+        let text = Summary { report: &report, noun, waits: &waits, ideal: None }.to_string();
         assert!(!text.contains("early") && !text.contains("no less"), "{text}");
         assert!(text.contains("2500, 2 of them with an id that came before"), "{text}");
         assert!(text.ends_with("written to     standard output"), "{text}");

@@ -29,6 +29,8 @@ pub(crate) enum Messages {
 /// What the user sees.
 pub(crate) struct Screen {
     messages: Messages,
+    /// What records are called.
+    noun: String,
     bar: Option<Bar>,
 }
 
@@ -40,15 +42,15 @@ struct Bar {
 
 impl Screen {
     /// A screen without a bar.
-    pub(crate) fn new(messages: Messages) -> Screen {
-        Screen { messages, bar: None }
+    pub(crate) fn new(messages: Messages, noun: &str) -> Screen {
+        Screen { messages, noun: noun.to_owned(), bar: None }
     }
 
     /// Adds a bar, if there is a terminal for it. `total` is unknown for a real server.
     pub(crate) fn show_bar(&mut self, total: Option<u64>) {
         let stdout_taken = self.messages == Messages::Stderr && io::stdout().is_terminal();
         if self.messages != Messages::Off && io::stderr().is_terminal() && !stdout_taken {
-            self.bar = Some(Bar::new(total));
+            self.bar = Some(Bar::new(total, &self.noun));
         }
     }
 
@@ -69,7 +71,8 @@ impl Screen {
             bar.bar.set_message("");
             bar.bar.set_position(total);
         }
-        self.line(format_args!("[Pagination] Fetched {items} interactions. Total: {total}"));
+        let noun = &self.noun;
+        self.line(format_args!("[Pagination] Fetched {items} {noun}. Total: {total}"));
     }
 
     /// Prints what is wrong.
@@ -119,12 +122,12 @@ impl Screen {
 }
 
 impl Bar {
-    fn new(total: Option<u64>) -> Bar {
+    fn new(total: Option<u64>, noun: &str) -> Bar {
         let template = match total {
-            Some(_) => "{spinner} {bar:20} {pos}/{len}  {wide_msg}",
-            None => "{spinner} {pos} interactions  {wide_msg}",
+            Some(_) => "{spinner} {bar:20} {pos}/{len}  {wide_msg}".to_owned(),
+            None => format!("{{spinner}} {{pos}} {noun}  {{wide_msg}}"),
         };
-        let style = ProgressStyle::with_template(template).expect("the templates are valid");
+        let style = ProgressStyle::with_template(&template).expect("the templates are valid");
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         let mut frames = interval(FRAME);
         frames.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -8,8 +8,12 @@ use cxone_sim::{Decision, Limiter};
 
 use crate::failure::Failure;
 
-/// Without these there is no server to sync but the mock.
-const REQUIRED: [&str; 3] = ["CXONE_BASE_URL", "CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"];
+/// What a gateway needs.
+const GATEWAY: [&str; 3] = ["CXONE_BASE_URL", "CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET"];
+
+/// What NICE's own platform needs; where its APIs are is discovered.
+const PLATFORM: [&str; 4] =
+    ["CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_SECRET"];
 
 /// Enough for 25 pages.
 const MOCK_INTERACTIONS: usize = 2_500;
@@ -74,6 +78,16 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What a checkpoint knows it by.
+    pub(crate) fn name(&self) -> String {
+        match &self.mock {
+            Some(mock) => format!("mock of {}", mock.interactions),
+            None => self.client.configured_url().to_string(),
+        }
+    }
+}
+
 impl EmbeddedMock {
     /// The least time in which its limit lets all pages of this size through: that of a client
     /// which knows the limit and has no other delay.
@@ -84,9 +98,12 @@ impl EmbeddedMock {
 
 /// A client for the server that the environment names; `None` if it names none. Whoever sets
 /// only `CXONE_TOKEN_URL` means one all the same.
-fn from_environment() -> Result<Option<Client>, Failure> {
+pub(crate) fn from_environment() -> Result<Option<Client>, Failure> {
     let found = Client::found_in_env()?;
-    let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !found.contains(name)).collect();
+    let platform = found.iter().any(|name| name.starts_with("CXONE_ACCESS_KEY"));
+    let required = if platform { &PLATFORM[..] } else { &GATEWAY };
+    let missing: Vec<&str> =
+        required.iter().copied().filter(|name| !found.contains(name)).collect();
     if missing.is_empty() {
         Ok(Some(Client::from_env()?))
     } else if found.is_empty() {
@@ -95,10 +112,15 @@ fn from_environment() -> Result<Option<Client>, Failure> {
         let verb = if missing.len() == 1 { "is" } else { "are" };
         let message =
             format!("{} {verb} not set, but other CXONE_ variables are", missing.join(" and "));
-        Err(Failure::new(message).hint(
-            "Set all of CXONE_BASE_URL, CXONE_CLIENT_ID and CXONE_CLIENT_SECRET, in the \
-             environment or in .env; or none, to sync the embedded mock.",
-        ))
+        Err(Failure::new(message)
+            .hint(
+                "Set all of CXONE_BASE_URL, CXONE_CLIENT_ID and CXONE_CLIENT_SECRET, in the \
+                 environment or in .env; or none, to sync the embedded mock.",
+            )
+            .hint(
+                "For NICE's own platform, set CXONE_ACCESS_KEY_ID and CXONE_ACCESS_KEY_SECRET \
+                 instead of CXONE_BASE_URL.",
+            ))
     }
 }
 

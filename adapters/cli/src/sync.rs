@@ -4,18 +4,22 @@ use std::{
     env,
     io::{self, Write},
     process::ExitCode,
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use cxone_client::{Client, Close, Notice, PauseReason, TokenFailure};
+use cxone_client::{
+    Client, Close, Notice, PageState, PageStream, PageStyle, PauseReason, TokenFailure, Wall,
+};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::{
+    checkpoint::Source,
     failure::Failure,
-    output::{Output, Target},
-    report::{Report, Summary},
+    output::{Format, Output, Plan, Target},
+    report::{Records, Report, Summary},
+    resource::Resource,
     screen::{Messages, Screen},
     server::{EmbeddedMock, MockArgs, Server},
     signals::{self, Stop},
@@ -26,20 +30,73 @@ use crate::{
 const UNREACHABLE: &str =
     "  Is CXONE_BASE_URL right, and the network up? It is tried again until Ctrl-C, for up to 1 h.";
 
-/// The options of a sync.
+/// What to sync, and how.
+#[derive(clap::Args)]
+pub(crate) struct Command {
+    /// What to sync [default: interactions]
+    #[arg(value_name = "RESOURCE", value_parser = clap::builder::PossibleValuesParser::new(Resource::names()))]
+    resource: Option<String>,
+
+    /// Sync what is at this path instead
+    #[arg(long, conflicts_with = "resource", requires = "style")]
+    path: Option<String>,
+
+    /// How the path pages
+    #[arg(long, requires = "path", value_parser = clap::builder::PossibleValuesParser::new(PageStyle::all_names()))]
+    style: Option<String>,
+
+    /// The field of its answers that holds the records
+    #[arg(long, requires = "path", value_name = "FIELD")]
+    items: Option<String>,
+
+    /// The field that tells its records apart
+    #[arg(long, requires = "path", value_name = "FIELD", default_value = "id")]
+    id: String,
+
+    /// From when on, for what is asked for by time: 2026-08-01 or 2026-08-01T12:00:00Z
+    /// [default: a day ago]
+    #[arg(long, value_name = "TIME", value_parser = read_time)]
+    since: Option<Wall>,
+
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME", value_parser = read_time)]
+    until: Option<Wall>,
+
+    /// A parameter for each request, such as a filter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = read_pair)]
+    query: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(crate) args: Args,
+}
+
+/// The options that `cxone` alone has, too.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File to write, one JSON record a line; - for standard output
-    #[arg(long, value_name = "FILE", default_value = "interactions.ndjson")]
-    out: Target,
+    /// File to write; - for standard output [default: interactions.ndjson, or what is synced]
+    #[arg(long, value_name = "FILE")]
+    out: Option<Target>,
+
+    /// How to write it [default: as the file's name ends, else ndjson]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// Begin anew, and replace what is there
+    #[arg(long, conflicts_with = "resume")]
+    fresh: bool,
+
+    /// Go on where the last run was stopped (the default)
+    #[arg(long)]
+    resume: bool,
 
     /// Print nothing but one JSON object at the end
     #[arg(long)]
     json: bool,
 
-    /// Interactions to ask for at once; the server has its own maximum
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    page_size: u32,
+    /// Records to ask for at once; the server has its own maximum
+    /// [default: 100 interactions, or what suits the resource]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: Option<u32>,
 
     /// Log to standard error what the client does, as RUST_LOG=cxone_client=debug
     #[arg(short, long)]
@@ -49,27 +106,84 @@ pub(crate) struct Args {
     mock: MockArgs,
 }
 
+impl From<Args> for Command {
+    fn from(args: Args) -> Command {
+        Command {
+            resource: None,
+            path: None,
+            style: None,
+            items: None,
+            id: String::new(),
+            since: None,
+            until: None,
+            query: Vec::new(),
+            args,
+        }
+    }
+}
+
 /// Runs a sync to its end.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let stop = signals::watch()?;
-    let mut screen = Screen::new(args.messages());
-    screen.line("[Init] Starting CXone interaction sync...");
+    let resource = command.resource()?;
+    let (since, until) = command.times(&resource)?;
+    let args = &command.args;
+    let out = command.target(&resource);
+    let mut screen = Screen::new(args.messages(&out), &resource.noun);
+    let what = resource.noun.strip_suffix('s').unwrap_or(&resource.noun);
+    screen.line(format_args!("[Init] Starting CXone {what} sync..."));
     let server = Server::find(&args.mock).await?;
-    let output = Output::open(&args.out)?;
+    let plan = Plan {
+        target: &out,
+        format: args.format.unwrap_or_else(|| out.format()),
+        source: command.source(&resource, &server, &out),
+        since,
+        until,
+        resource: &resource,
+        fresh: args.fresh,
+    };
+    let checkpoint = plan.checkpoint()?;
+    let (since, until, state) = (checkpoint.since, checkpoint.until, checkpoint.state.clone());
+    let mut output = Output::open(&plan, checkpoint)?;
     if let Some(mock) = &server.mock {
         screen.line(introduction(mock));
+    }
+    if state.pages > 0 {
+        let (n, noun) = (state.items, &resource.noun);
+        screen.line(format_args!("[Resume] Going on after {n} {noun} in {out}."));
     }
     // Log lines and a bar would draw over each other.
     if !args.verbose && env::var_os("RUST_LOG").is_none() {
         screen.show_bar(server.mock.as_ref().map(|mock| mock.interactions as u64));
     }
 
+    let mut style = resource.style.clone();
+    if let Some(size) = args.page_size {
+        style = style.page_size(size);
+    }
+    if let Some(since) = since {
+        style = style.since(Wall::from_millis(since));
+    }
+    if let Some(until) = until {
+        style = style.until(Wall::from_millis(until));
+    }
+    // What is asked for by time of update has something after its end.
+    let goes_on = style.overlaps();
+    let until = until.filter(|_| goes_on);
+    let pages = server.client.paginate::<Value>(&resource.path).style(style);
+    let pages = match state.pages {
+        0 => pages,
+        _ => pages.resume(state),
+    };
+    let pages = pages.query(&command.query).pages();
     let mut sync = Sync { stop, screen, output, waits: Waits::default(), answered: false };
-    let end = sync.copy(&server.client, args.page_size).await;
+    let end = sync.copy(&server.client, pages, until).await;
     sync.screen.close();
     server.client.close(Close::Abort).await;
-    let Sync { screen, mut output, waits, .. } = sync;
+    let Sync { screen, waits, .. } = sync;
+    output = sync.output;
+    let end = end.and_then(|()| output.finish(goes_on).map_err(End::Failed));
     match end {
         Ok(()) => {}
         Err(End::Failed(failure)) => return Err(failure.hint(output.kept())),
@@ -80,30 +194,121 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 
     let stats = server.client.stats().await;
+    let n = output.records();
+    let interactions = resource.name == "interactions";
     let report = Report {
-        interactions: output.records(),
+        resource: (!interactions).then(|| resource.name.clone()),
+        records: if interactions { Records::Interactions(n) } else { Records::Records(n) },
         unique: output.unique(),
         requests: stats.sends,
         throttled: stats.throttled,
         token_fetches: stats.token_fetches,
         early: server.mock.as_ref().map(|mock| mock.mock.stats().early),
         elapsed_ms: started.elapsed().as_millis() as u64,
-        out: args.out.to_string(),
+        out: out.to_string(),
     };
     if args.json {
-        print_json(&report, &args.out)?;
+        print_json(&report, &out)?;
     } else {
-        let ideal = server.mock.as_ref().map(|mock| mock.ideal(args.page_size));
-        let n = report.interactions;
-        screen.line(format_args!("[Complete] Successfully synced {n} interactions."));
-        screen.line(Summary { report: &report, waits: &waits, ideal });
+        let noun = &resource.noun;
+        let mock = server.mock.as_ref().filter(|_| interactions);
+        let ideal = mock.map(|mock| mock.ideal(args.page_size.unwrap_or(100)));
+        screen.line(format_args!("[Complete] Successfully synced {n} {noun}."));
+        screen.line(Summary { report: &report, noun, waits: &waits, ideal });
     }
     Ok(ExitCode::SUCCESS)
 }
 
+impl Command {
+    fn resource(&self) -> Result<Resource, Failure> {
+        match (&self.path, &self.style) {
+            (Some(path), Some(style)) => {
+                let style = PageStyle::named(style)
+                    .ok_or_else(|| Failure::new(format!("There is no style {style}")))?;
+                let style = match &self.items {
+                    Some(items) => style.items(items.clone()),
+                    None => style,
+                };
+                if style.items_field().is_empty() {
+                    return Err(Failure::new(format!("The style {} needs --items", style.name())));
+                }
+                Ok(Resource::other(path, style, &self.id))
+            }
+            _ => {
+                let name = self.resource.as_deref().unwrap_or("interactions");
+                Resource::named(name)
+                    .ok_or_else(|| Failure::new(format!("There is no resource {name}")))
+            }
+        }
+    }
+
+    /// From when until when, in ms since 1970.
+    fn times(&self, resource: &Resource) -> Result<(Option<u64>, Option<u64>), Failure> {
+        let (since, until) = (self.since.map(Wall::as_millis), self.until.map(Wall::as_millis));
+        if !resource.has_times() {
+            return match (since, until) {
+                (None, None) => Ok((None, None)),
+                _ => Err(Failure::new(format!("{} is not asked for by time", resource.name))
+                    .hint("Leave --since and --until away.")),
+            };
+        }
+        let now = now().as_millis();
+        let since = since.unwrap_or(now.saturating_sub(DAY_MS));
+        let ends = resource.style.name() == "windows";
+        let until = until.or(ends.then_some(now));
+        if until.is_some_and(|until| until <= since) {
+            return Err(Failure::new("--until must be later than --since"));
+        }
+        Ok((Some(since), until))
+    }
+
+    fn target(&self, resource: &Resource) -> Target {
+        self.args.out.clone().unwrap_or_else(|| {
+            let extension = self.args.format.map_or("ndjson", Format::extension);
+            Target::File(format!("{}.{extension}", resource.name).into())
+        })
+    }
+
+    fn source(&self, resource: &Resource, server: &Server, out: &Target) -> Source {
+        Source {
+            server: server.name(),
+            path: resource.path.clone(),
+            style: resource.style.name().to_owned(),
+            items: resource.style.items_field().to_owned(),
+            query: self.query.clone(),
+            format: self.args.format.unwrap_or_else(|| out.format()).name().to_owned(),
+        }
+    }
+}
+
+/// How long `2026-08-01` is.
+const DATE: usize = 10;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+fn now() -> Wall {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Wall::from_millis(since_1970.as_millis() as u64)
+}
+
+/// A date, which is its midnight in UTC, or a moment.
+fn read_time(text: &str) -> Result<Wall, String> {
+    let moment = match text.len() {
+        DATE => format!("{text}T00:00:00Z").parse::<jiff::Timestamp>(),
+        _ => text.parse(),
+    };
+    let millis = moment.map_err(|error| error.to_string())?.as_millisecond();
+    u64::try_from(millis).map(Wall::from_millis).map_err(|_| "it is before 1970".to_owned())
+}
+
+fn read_pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 impl Args {
-    fn messages(&self) -> Messages {
-        match (self.json, &self.out) {
+    fn messages(&self, out: &Target) -> Messages {
+        match (self.json, out) {
             (true, _) => Messages::Off,
             (false, Target::Stdout) => Messages::Stderr,
             (false, Target::File(_)) => Messages::Stdout,
@@ -129,9 +334,13 @@ enum End {
 
 impl Sync {
     /// Copies all pages to the output. Between any two awaits the output holds whole pages.
-    async fn copy(&mut self, client: &Client, page_size: u32) -> Result<(), End> {
+    async fn copy(
+        &mut self,
+        client: &Client,
+        mut pages: PageStream<Value>,
+        until: Option<u64>,
+    ) -> Result<(), End> {
         let mut notices = client.notices();
-        let mut pages = client.interactions::<Value>().page_size(page_size).pages();
         loop {
             tokio::select! {
                 // In this order, so that what led to a page is told before it.
@@ -150,8 +359,14 @@ impl Sync {
                     let Some(page) = page else { return Ok(()) };
                     let page = page.map_err(|error| End::Failed(error.into()))?;
                     self.answered = true;
-                    self.output.write_page(&page.items).map_err(End::Failed)?;
+                    let passed = until.is_some_and(|until| has_passed(&page.state, until));
+                    let mut state = page.state;
+                    state.done |= passed;
+                    self.output.write_page(&page.items, state).map_err(End::Failed)?;
                     self.screen.page(page.items.len(), page.total);
+                    if passed {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -170,6 +385,12 @@ impl Sync {
         }
         self.answered = true;
     }
+}
+
+/// Is what comes next asked for from after that moment on?
+fn has_passed(state: &PageState, until: u64) -> bool {
+    let cursor = state.cursor.as_deref().and_then(|time| read_time(time).ok());
+    cursor.is_some_and(|time| time.as_millis() > until)
 }
 
 fn introduction(mock: &EmbeddedMock) -> String {

@@ -1,5 +1,7 @@
 //! The tutorial's `calculateBackoffDelay`, without its faults.
 
+use alloc::string::String;
+
 use cxone_core::backoff::{Backoff, Chance};
 use cxone_core::{Reading, Signals, Wall};
 use wasm_bindgen::prelude::*;

@@ -1,5 +1,10 @@
 //! The engine, as JavaScript calls it.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
 use cxone_core::{
     AttemptId, Failure, Generation, Head, Input, Job, Now, Priority, Replay, RequestId,
     SubmitError, TokenFailure, Wall,
@@ -7,7 +12,7 @@ use cxone_core::{
 use wasm_bindgen::prelude::*;
 
 use crate::header;
-use crate::record::{self, HEADER, LONGEST};
+use crate::record::{self, HEADER, LONGEST, Records};
 use crate::settings;
 
 /// Room for so many numbers; what does not fit comes with the next drain.
@@ -35,14 +40,15 @@ const REPLAY_NEVER: u32 = 8;
 /// `wall` since 1970. Requests are named by slot and generation, as in [`record`]; an id, as
 /// [`submit`](Engine::submit) gives it, is generation · 2³² + slot.
 ///
-/// After each call: [`drain`](Engine::drain), until it gives no more records.
+/// After each call: [`drain`](Engine::drain), until it gives no more records. The calls that are
+/// made for every request do the first of these themselves if they are told to `drain`, which
+/// they may be when nobody is reading the records: a call into WebAssembly is dear.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Engine {
     engine: cxone_core::Engine,
     now: Now,
-    /// Never grows, so that JavaScript's view of it holds.
-    records: Vec<f64>,
+    records: Records,
     texts: Vec<String>,
     refusal: String,
     /// There is room for so many requests.
@@ -53,7 +59,7 @@ pub struct Engine {
 impl Engine {
     /// An engine with these settings: an array of numbers (NaN keeps a default), names of headers
     /// and of scopes, one a line; the package's `settings.ts` has their order. Its randomness
-    /// comes from `seed`, a whole number, or from the runtime.
+    /// comes from `seed`, a whole number.
     ///
     /// # Errors
     ///
@@ -63,19 +69,17 @@ impl Engine {
         settings: &[f64],
         ms_headers: &str,
         scopes: &str,
-        seed: Option<f64>,
+        seed: f64,
         now: f64,
     ) -> Result<Engine, JsValue> {
-        let seed = match seed {
-            Some(seed) => seed as u64,
-            // Without randomness jitter is the same everywhere, which is better than no client.
-            None => getrandom::u64().unwrap_or(0x5eed),
-        };
         let now = moment(now, 0.0);
-        let engine =
-            cxone_core::Engine::new(settings::config(settings, ms_headers, scopes), seed, now)
-                .map_err(|error| JsValue::from(format!("{}\n{}", error.field, error.fix)))?;
-        let records = Vec::with_capacity(ROOM);
+        let engine = cxone_core::Engine::new(
+            settings::config(settings, ms_headers, scopes),
+            seed as u64,
+            now,
+        )
+        .map_err(|error| JsValue::from([error.field, "\n", error.fix].concat()))?;
+        let records = Records::new(ROOM);
         let (texts, refusal) = (Vec::new(), String::new());
         Ok(Engine { engine, now, records, texts, refusal, roomy_until: STEP / 8 })
     }
@@ -89,24 +93,22 @@ impl Engine {
     /// How many numbers [`records`](Engine::records) has room for.
     #[wasm_bindgen(getter)]
     pub fn room(&self) -> usize {
-        ROOM
+        self.records.room()
     }
 
-    /// Moves what is to be done into the records, in place of what is there, and gives how many
-    /// numbers they are. When these are only the two of the head, all is done.
-    pub fn drain(&mut self) -> usize {
+    /// Writes what is to be done into the records, in place of what is there. When these are only
+    /// the numbers of the head, all is done.
+    pub fn drain(&mut self) {
         self.records.clear();
         self.texts.clear();
-        let (deadline, wake) = match self.engine.poll_timeout() {
-            Some((at, wake)) => (record::millis(at), wake as usize as f64),
-            None => (f64::INFINITY, f64::NAN),
-        };
-        self.records.extend([deadline, wake]);
-        while self.records.len() + LONGEST <= ROOM {
+        while self.records.has_room() {
             let Some(output) = self.engine.poll_output() else { break };
             record::write(&output, &mut self.records, &mut self.texts, self.now.instant);
         }
-        self.records.len()
+        match self.engine.poll_timeout() {
+            Some((at, wake)) => self.records.finish(record::millis(at), wake as usize as f64),
+            None => self.records.finish(f64::INFINITY, f64::NAN),
+        }
     }
 
     /// A text of the last drain, by its index.
@@ -120,15 +122,17 @@ impl Engine {
     ///
     /// `priority` is 1, 2 or 3. `scopes` are joined by NUL. `flags`: 1 it carries the token, 2 its
     /// answer is streamed, 4 it is replayed only if it was not processed, 8 never. `timeout` is an
-    /// attempt's, infinite for none; `deadline` the request's.
+    /// attempt's, infinite for none; `deadline` the request's; NaN is the default of either.
+    #[allow(clippy::too_many_arguments)] // an object would cost an allocation for each request
     pub fn submit(
         &mut self,
         priority: u32,
         scopes: Option<String>,
         flags: u32,
-        timeout: Option<f64>,
-        deadline: Option<f64>,
+        timeout: f64,
+        deadline: f64,
         now: f64,
+        drain: bool,
     ) -> f64 {
         let scopes: Vec<&str> = scopes.as_deref().map_or(Vec::new(), |it| it.split('\0').collect());
         let job = Job {
@@ -145,8 +149,8 @@ impl Engine {
                 _ => Replay::Never,
             },
             stream: flags & STREAM != 0,
-            attempt_timeout: timeout.map(settings::millis),
-            deadline: deadline.map(settings::millis),
+            attempt_timeout: given(timeout),
+            deadline: given(deadline),
         };
         let now = self.at(now);
         match self.engine.submit(job, now) {
@@ -155,10 +159,11 @@ impl Engine {
                 if id as u32 >= self.roomy_until {
                     self.make_room();
                 }
+                self.then(drain);
                 id as f64
             }
             Err(error) => {
-                self.refusal = error.to_string();
+                self.refusal = error.text();
                 match error {
                     SubmitError::QueueFull { .. } => QUEUE_FULL,
                     SubmitError::Closed => CLOSED,
@@ -193,6 +198,7 @@ impl Engine {
         redirect: bool,
         now: f64,
         wall: f64,
+        drain: bool,
     ) {
         let attempt = attempt(slot, generation, number);
         let now = match headers {
@@ -202,13 +208,15 @@ impl Engine {
         let headers = headers.as_deref().map_or_else(Vec::new, header::pairs);
         let head = Head { status, headers: &headers, redirect };
         self.engine.handle_input(Input::Head { attempt, head }, now);
+        self.then(drain);
     }
 
     /// The attempt is over: its body was read, or drained.
-    pub fn done(&mut self, slot: u32, generation: u32, number: u32, now: f64) {
+    pub fn done(&mut self, slot: u32, generation: u32, number: u32, now: f64, drain: bool) {
         let attempt = attempt(slot, generation, number);
         let now = self.at(now);
         self.engine.handle_input(Input::Done { attempt }, now);
+        self.then(drain);
     }
 
     /// The attempt is over without a complete answer: 0 it was never sent, 1 it can never be
@@ -228,9 +236,10 @@ impl Engine {
         self.engine.handle_input(Input::Failed { attempt, failure }, now);
     }
 
-    /// The token fetch brought a token, which lives so long from when the fetch was sent.
-    pub fn token(&mut self, token: u32, lifetime: Option<f64>, now: f64) {
-        let (generation, lifetime) = (Generation(token), lifetime.map(settings::millis));
+    /// The token fetch brought a token, which lives so long from when the fetch was sent; NaN: its
+    /// answer does not say.
+    pub fn token(&mut self, token: u32, lifetime: f64, now: f64) {
+        let (generation, lifetime) = (Generation(token), given(lifetime));
         let now = self.at(now);
         self.engine.handle_input(Input::Token { generation, lifetime }, now);
     }
@@ -349,9 +358,21 @@ impl Engine {
         cxone_core::profile::api_family(path)
     }
 
+    /// The scopes of a request to NICE's own platform, narrowest first, joined by NUL.
+    pub fn published_scopes(method: &str, path: &str) -> String {
+        cxone_core::profile::scopes(method, path).join("\0")
+    }
+
     fn at_both(&mut self, now: f64, wall: f64) -> Now {
         self.now = moment(now, wall);
         self.now
+    }
+
+    #[inline(always)]
+    fn then(&mut self, drain: bool) {
+        if drain {
+            self.drain();
+        }
     }
 
     /// Lets the memory grow by a large step: what is given back at once stays the allocator's.
@@ -365,6 +386,11 @@ impl Engine {
         self.now.instant = record::instant(now);
         self.now
     }
+}
+
+/// A time that NaN leaves out.
+fn given(ms: f64) -> Option<Duration> {
+    (!ms.is_nan()).then(|| settings::millis(ms))
 }
 
 fn moment(now: f64, wall: f64) -> Now {

@@ -1,5 +1,7 @@
 //! Header fields as they cross: names and values in turn, one a line.
 
+use alloc::vec::Vec;
+
 /// The pairs of `name\nvalue\nname\nvalue`. A value has no line break (RFC 9110 §5.5), so nothing
 /// needs escaping.
 pub(crate) fn pairs(text: &str) -> Vec<(&str, &str)> {

@@ -16,6 +16,10 @@
 //! [`cxone_core`]'s, and so the same as in the native client, to the byte.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(all(target_arch = "wasm32", feature = "standalone"), no_std)]
+
+#[macro_use]
+extern crate alloc;
 
 mod alarm;
 mod backoff;
@@ -24,6 +28,8 @@ mod header;
 mod pages;
 pub mod record;
 mod settings;
+#[cfg(all(target_arch = "wasm32", feature = "standalone"))]
+mod standalone;
 mod token;
 
 pub use alarm::Alarm;

@@ -1,6 +1,12 @@
 //! Pagination: the state machine of the engine's crate.
 
-use cxone_core::page::{self, NextField, PageBody, PageFields, PageState, PageStyle};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use cxone_core::Wall;
+use cxone_core::page::{self, NextField, PageBody, PageFields, PageState, PageStyle, fingerprint};
 use wasm_bindgen::prelude::*;
 
 /// A run of pages. The host sends what [`request`](Pages::request) asks for, picks the fields that
@@ -9,62 +15,118 @@ use wasm_bindgen::prelude::*;
 #[derive(Debug)]
 pub struct Pages {
     pages: page::Pages,
+    /// Of the items of the page that is being read, where pages overlap.
+    fingerprints: Vec<u64>,
 }
 
 #[wasm_bindgen]
 impl Pages {
-    /// A run in the tutorial's style, from where the arguments say: they are the members of a
-    /// [`PageState`], `seen` as [`seen`](Pages::seen) gives it.
+    /// A run in the style of this name, with its items in this field, from where the other
+    /// arguments say.
+    ///
+    /// `numbers` are, in this order: items a page, from when and until when (ms since 1970), a
+    /// window's length (ms), NaN for the style's own; then the members of a [`PageState`]: 1 if it
+    /// is done, pages, items, 1 if it is partial. `marks` are its fingerprints, as
+    /// [`seen`](Pages::seen) and [`overlap`](Pages::overlap) give them.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        page_size: u32,
+        style: &str,
+        items: Option<String>,
+        numbers: &[f64],
         cursor: Option<String>,
-        done: bool,
-        pages: f64,
-        items: f64,
         seen: &str,
+        overlap: &str,
     ) -> Pages {
-        let style = PageStyle::cursor().page_size(page_size);
-        let (pages, items) = (pages as u64, items as u64);
-        let mut state = PageState { cursor, done, pages, items, ..PageState::default() };
-        state.seen.extend(seen.split_terminator('\0').map(str::to_owned));
-        Pages { pages: page::Pages::resume(style, state) }
+        let number = |place: usize| numbers.get(place).copied().unwrap_or(f64::NAN);
+        let given = |place| Some(number(place)).filter(|it| !it.is_nan()).map(|it| it as u64);
+        let mut style = PageStyle::named(style).unwrap_or_else(PageStyle::cursor);
+        if let Some(field) = items {
+            style = style.items(field);
+        }
+        if let Some(size) = given(0) {
+            style = style.page_size(size as u32);
+        }
+        if let Some(since) = given(1) {
+            style = style.since(Wall::from_millis(since));
+        }
+        if let Some(until) = given(2) {
+            style = style.until(Wall::from_millis(until));
+        }
+        if let Some(length) = given(3) {
+            style = style.window(Duration::from_millis(length));
+        }
+        let state = PageState {
+            cursor,
+            done: number(4) == 1.0,
+            pages: number(5) as u64,
+            items: number(6) as u64,
+            seen: from_hex(seen),
+            overlap: from_hex(overlap),
+            partial: number(7) == 1.0,
+        };
+        Pages { pages: page::Pages::resume(style, state), fingerprints: Vec::new() }
     }
 
-    /// The field of an answer that holds the items.
+    /// The field of an answer that holds the items; a `.` leads into an object, here and below.
     #[wasm_bindgen(getter)]
     pub fn items_field(&self) -> String {
         self.pages.style().items_field().to_owned()
     }
 
-    /// The field of an answer that names the next page.
+    /// The field of an answer that names the next page; empty if none does.
     #[wasm_bindgen(getter)]
     pub fn next_field(&self) -> String {
         self.pages.style().next_field().to_owned()
     }
 
-    /// Names and values, in turn and each ended by NUL, of the query that asks for the next page;
-    /// nothing at the end.
+    /// The field of an answer that holds the number of all items; empty if none does.
+    #[wasm_bindgen(getter)]
+    pub fn total_field(&self) -> String {
+        self.pages.style().total_field().to_owned()
+    }
+
+    /// 1: its requests are a POST, with what pages in the body; 2: its pages overlap.
+    #[wasm_bindgen(getter)]
+    pub fn flags(&self) -> u32 {
+        let style = self.pages.style();
+        u32::from(style.in_body()) | u32::from(style.overlaps()) << 1
+    }
+
+    /// The request for the next page: path and query that take the place of the first one's, or
+    /// nothing; then names and values, in turn, of what to set in the query. Each is ended by NUL;
+    /// there is no text at all at the end.
     pub fn request(&self) -> Option<String> {
         let request = self.pages.request()?;
-        let mut pairs = String::new();
+        let mut text = request.link.unwrap_or_default();
+        text.push('\0');
         for (name, value) in request.query {
-            pairs.extend([name, "\0", &value, "\0"]);
+            text.extend([name, "\0", &value, "\0"]);
         }
-        Some(pairs)
+        Some(text)
+    }
+
+    /// Notes an item of the page that is being read; says whether the page before it held the same.
+    pub fn is_repeated(&mut self, item: &str) -> bool {
+        let mark = fingerprint(item.as_bytes());
+        self.fingerprints.push(mark);
+        self.pages.is_repeated(mark)
     }
 
     /// Takes the answer: what its body is (0 empty, 1 no JSON object, 2 a JSON object), how many
-    /// items it holds (nothing where there is no array), and what the next field holds: its text,
-    /// if it is a string or a whole number, else `other`, if it holds anything else but null.
-    /// Gives nothing, or why the run ends here, and not well.
+    /// items it holds (NaN where there is no array), and what the next field holds: its text,
+    /// if it is a string or a whole number, else `other`, if it holds anything else but null; the
+    /// number in the total field, or NaN; and the origin that was asked. Gives nothing, or why the
+    /// run ends here, and not well.
+    #[allow(clippy::too_many_arguments)]
     pub fn answer(
         &mut self,
         status: u16,
         body: u8,
-        items: Option<f64>,
+        items: f64,
         next: Option<String>,
         other: bool,
+        total: f64,
+        origin: &str,
     ) -> Option<String> {
         let body = match body {
             0 => PageBody::Empty,
@@ -76,11 +138,22 @@ impl Pages {
             None if other => NextField::Other,
             None => NextField::Absent,
         };
-        let fields = PageFields { status, body, items: items.map(|n| n as u64), next };
-        self.pages.answer(fields).err().map(|error| error.to_string())
+        let number = |n: f64| (!n.is_nan()).then_some(n as u64);
+        let fields = PageFields {
+            status,
+            body,
+            items: number(items),
+            next,
+            total: number(total),
+            fingerprints: &self.fingerprints,
+            origin,
+        };
+        let problem = self.pages.answer(fields).err().map(|error| error.text());
+        self.fingerprints.clear();
+        problem
     }
 
-    /// The cursor of the page to ask for.
+    /// What names the page to ask for.
     #[wasm_bindgen(getter)]
     pub fn cursor(&self) -> Option<String> {
         self.pages.position().cursor.clone()
@@ -104,13 +177,41 @@ impl Pages {
         self.pages.position().items as f64
     }
 
-    /// Every cursor so far, each ended by NUL.
+    /// Did the run begin at a given cursor?
+    #[wasm_bindgen(getter)]
+    pub fn partial(&self) -> bool {
+        self.pages.position().partial
+    }
+
+    /// Fingerprints of the cursors that must not come again, each ended by NUL.
     #[wasm_bindgen(getter)]
     pub fn seen(&self) -> String {
-        let mut seen = String::new();
-        for cursor in &self.pages.position().seen {
-            seen.extend([cursor, "\0"]);
-        }
-        seen
+        to_hex(&self.pages.position().seen)
     }
+
+    /// Fingerprints of the last page's items, where pages overlap, each ended by NUL.
+    #[wasm_bindgen(getter)]
+    pub fn overlap(&self) -> String {
+        to_hex(&self.pages.position().overlap)
+    }
+}
+
+/// Sixteen digits each, and a NUL: a number of 64 bits fits into no number of JavaScript's.
+fn to_hex(numbers: &[u64]) -> String {
+    let mut text = String::new();
+    for number in numbers {
+        for place in (0..16).rev() {
+            text.push(char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]));
+        }
+        text.push('\0');
+    }
+    text
+}
+
+fn from_hex(text: &str) -> Vec<u64> {
+    let number = |text: &str| {
+        let digits = text.chars().map(|digit| digit.to_digit(16));
+        digits.fold(0, |number, digit| number << 4 | u64::from(digit.unwrap_or(0)))
+    };
+    text.split_terminator('\0').map(number).collect()
 }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | 0 | when the engine wants [`Engine::timeout`](crate::Engine::timeout), in milliseconds on the host's clock; infinity for never |
 //! | 1 | why: 0 gate, 1 token, 2 attempt timeout, 3 retry, 4 budget, 5 deadline |
-//! | 2 … | the records, each begun by its kind |
+//! | 2 | how many numbers there are, these three included |
+//! | 3 … | the records, each begun by its kind |
 //!
 //! and the records are
 //!
@@ -25,6 +26,9 @@
 //! an attempt by its request and a number. Texts are named by their index into the texts of the
 //! same drain.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use cxone_core::{
@@ -49,12 +53,64 @@ pub const FAIL: f64 = 7.0;
 pub const NOTICE: f64 = 8.0;
 
 /// Numbers before the first record.
-pub(crate) const HEADER: usize = 2;
+pub(crate) const HEADER: usize = 3;
 /// The longest record.
 pub(crate) const LONGEST: usize = 10;
 
+/// The buffer. It never moves, so that JavaScript's view of it holds.
+#[derive(Debug)]
+pub(crate) struct Records {
+    numbers: Box<[f64]>,
+    length: usize,
+}
+
+impl Records {
+    pub(crate) fn new(room: usize) -> Records {
+        Records { numbers: vec![0.0; room].into(), length: 0 }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const f64 {
+        self.numbers.as_ptr()
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Starts anew, after the header.
+    pub(crate) fn clear(&mut self) {
+        self.length = HEADER;
+    }
+
+    /// Is there room for one more record, whatever it is?
+    pub(crate) fn has_room(&self) -> bool {
+        self.length + LONGEST <= self.numbers.len()
+    }
+
+    pub(crate) fn finish(&mut self, deadline: f64, wake: f64) {
+        let length = self.length as f64;
+        for (place, number) in self.numbers.iter_mut().zip([deadline, wake, length]) {
+            *place = number;
+        }
+    }
+
+    /// Every number comes by here; there is room for it.
+    #[inline(always)]
+    fn push(&mut self, number: f64) {
+        if let Some(place) = self.numbers.get_mut(self.length) {
+            *place = number;
+            self.length += 1;
+        }
+    }
+
+    #[cfg(test)]
+    fn written(&self) -> &[f64] {
+        &self.numbers[HEADER..self.length]
+    }
+}
+
 /// Writes one output at the end of `to`, and its texts into `texts`.
-pub(crate) fn write(output: &Output, to: &mut Vec<f64>, texts: &mut Vec<String>, now: Instant) {
+pub(crate) fn write(output: &Output, to: &mut Records, texts: &mut Vec<String>, now: Instant) {
     match output {
         Output::Send { attempt, token } => {
             let token = token.map_or(0.0, |generation| f64::from(generation.0));
@@ -76,8 +132,14 @@ pub(crate) fn write(output: &Output, to: &mut Vec<f64>, texts: &mut Vec<String>,
             to.push(ABORT);
             write_attempt(*attempt, to);
         }
-        Output::FetchToken { generation } => to.extend([FETCH_TOKEN, f64::from(generation.0)]),
-        Output::AbortToken { generation } => to.extend([ABORT_TOKEN, f64::from(generation.0)]),
+        Output::FetchToken { generation } => {
+            to.push(FETCH_TOKEN);
+            to.push(f64::from(generation.0));
+        }
+        Output::AbortToken { generation } => {
+            to.push(ABORT_TOKEN);
+            to.push(f64::from(generation.0));
+        }
         Output::Finish { id, result: Ok(()) } => {
             to.push(FINISH);
             write_request(*id, to);
@@ -86,8 +148,10 @@ pub(crate) fn write(output: &Output, to: &mut Vec<f64>, texts: &mut Vec<String>,
             let (code, status, retry_at) = error_numbers(error);
             to.push(FAIL);
             write_request(*id, to);
-            to.extend([code, f64::from(status), retry_at.map_or(f64::NAN, millis)]);
-            to.push(text(error.to_string(), texts));
+            to.push(code);
+            to.push(f64::from(status));
+            to.push(retry_at.map_or(f64::NAN, millis));
+            to.push(text(error.text(), texts));
         }
         Output::Notice(notice) => write_notice(notice, to, texts, now),
     }
@@ -102,15 +166,23 @@ pub(crate) fn millis(at: Instant) -> f64 {
 
 /// The moment that milliseconds on the host's clock name, to the nearest nanosecond.
 pub(crate) fn instant(ms: f64) -> Instant {
-    Instant::from_nanos((ms * 1e6).round() as u64) // saturates, NaN is 0
+    Instant::from_nanos(nanos(ms))
 }
 
-fn write_request(id: RequestId, to: &mut Vec<f64>) {
+/// Milliseconds in nanoseconds, to the nearest. It saturates; NaN is 0.
+pub(crate) fn nanos(ms: f64) -> u64 {
+    let nanos = ms * 1e6;
+    let whole = nanos as u64;
+    whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5))
+}
+
+fn write_request(id: RequestId, to: &mut Records) {
     let id = id.as_u64();
-    to.extend([(id & 0xffff_ffff) as f64, (id >> 32) as f64]);
+    to.push((id & 0xffff_ffff) as f64);
+    to.push((id >> 32) as f64);
 }
 
-fn write_attempt(attempt: AttemptId, to: &mut Vec<f64>) {
+fn write_attempt(attempt: AttemptId, to: &mut Records) {
     write_request(attempt.request, to);
     to.push(f64::from(attempt.number));
 }
@@ -136,7 +208,7 @@ fn error_numbers(error: &RequestError) -> (f64, u16, Option<Instant>) {
     }
 }
 
-fn write_notice(notice: &Notice, to: &mut Vec<f64>, texts: &mut Vec<String>, now: Instant) {
+fn write_notice(notice: &Notice, to: &mut Records, texts: &mut Vec<String>, now: Instant) {
     const NONE: f64 = f64::NAN;
     let ms = |wait: &Duration| wait.as_nanos() as f64 / 1e6;
     let (mut id, mut scope) = (None, None);
@@ -149,6 +221,7 @@ fn write_notice(notice: &Notice, to: &mut Vec<f64>, texts: &mut Vec<String>, now
                 PauseReason::Backoff { status } => (1.0, f64::from(*status)),
                 PauseReason::Outage => (2.0, NONE),
                 PauseReason::Budget => (3.0, NONE),
+                PauseReason::Pace { status } => (10.0, f64::from(*status)),
             };
             (kind, [ms(wait), millis(*until), f64::from(*attempt), status])
         }
@@ -159,6 +232,10 @@ fn write_notice(notice: &Notice, to: &mut Vec<f64>, texts: &mut Vec<String>, now
         Notice::Recovered { scope: name } => {
             scope = Some(name);
             (5.0, [NONE; 4])
+        }
+        Notice::Believes { scope: name, .. } => {
+            scope = Some(name);
+            (11.0, [NONE; 4])
         }
         Notice::Retrying { id: of, wait, failures } => {
             id = Some(*of);
@@ -176,13 +253,19 @@ fn write_notice(notice: &Notice, to: &mut Vec<f64>, texts: &mut Vec<String>, now
             (9.0, [NONE, NONE, NONE, failure.status().map_or(NONE, f64::from)])
         }
     };
-    to.extend([NOTICE, kind]);
+    to.push(NOTICE);
+    to.push(kind);
     match id {
         Some(id) => write_request(id, to),
-        None => to.extend([NONE; 2]),
+        None => {
+            to.push(NONE);
+            to.push(NONE);
+        }
     }
-    to.extend(numbers);
-    to.push(scope.map_or(NONE, |name| text(name.to_string(), texts)));
+    for number in &numbers {
+        to.push(*number);
+    }
+    to.push(scope.map_or(NONE, |name| text(String::from(&**name), texts)));
     to.push(text(notice.line(now), texts));
 }
 
@@ -208,8 +291,10 @@ mod tests {
         let mut lengths = Vec::new();
         let mut texts = Vec::new();
         for output in &outputs {
-            let mut record = Vec::new();
-            write(output, &mut record, &mut texts, Instant::ORIGIN);
+            let mut records = Records::new(32);
+            records.clear();
+            write(output, &mut records, &mut texts, Instant::ORIGIN);
+            let record = records.written();
             assert!(record.len() <= LONGEST, "{output:?}");
             if lengths.is_empty() {
                 assert_eq!(record, [SEND, 7.0, 5.0, 3.0, 0.0]);

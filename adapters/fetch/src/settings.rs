@@ -3,15 +3,21 @@
 //! The package has checked the types; what it leaves out (NaN) keeps the engine's default, and
 //! what is out of range is the engine's to refuse.
 
+use alloc::borrow::ToOwned;
 use core::time::Duration;
 
-use cxone_core::{Backoff, Config, Mode, Reading, ResetUnit, ScopeConfig};
+use cxone_core::profile::LIMITS;
+use cxone_core::{Backoff, Config, KnownLimit, Mode, Pacing, Reading, ResetUnit, ScopeConfig};
+
+use crate::record::nanos;
 
 /// Reads the settings. `numbers` are, in this order: concurrency, max_attempts, queue_limit,
 /// fair_share, retry_for, max_wait, attempt_timeout, token_cooldown, backoff.base, backoff.cap,
 /// 1 for the tutorial's jitter on stated waits, 1 for strict reading, the reset unit (0 auto,
-/// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms); then for each of `scopes` its concurrency and 1
-/// if it is apart. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
+/// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms), the pacing; then for each of `scopes` its
+/// concurrency, 1 if it is apart, and its pacing; then 1 if NICE's published limits are what the
+/// others start from. A pacing is four numbers: 0 learned, 1 off, 2 fixed, 3 seeded; requests; in how
+/// long; burst. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
 pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config {
     let mut numbers = numbers.iter().copied();
     let mut next = || numbers.next().unwrap_or(f64::NAN);
@@ -41,6 +47,7 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
         },
         ms_headers: ms_headers.lines().map(str::to_owned).collect(),
     };
+    config.pacing = pacing(&mut next).unwrap_or_default();
     for name in scopes.lines() {
         let mut concurrency = 0;
         let limit = next();
@@ -49,9 +56,35 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
             name: name.to_owned(),
             concurrency: (!limit.is_nan()).then_some(concurrency),
             apart: next() == 1.0,
+            pacing: pacing(&mut next),
         });
     }
+    if next() == 1.0 {
+        for limit in &LIMITS {
+            if config.scopes.iter().all(|scope| scope.name != limit.scope) {
+                config.scopes.push(limit.config());
+            }
+        }
+    }
     config
+}
+
+/// `None` where nothing is said.
+fn pacing(next: &mut impl FnMut() -> f64) -> Option<Pacing> {
+    let [kind, requests, per, burst] = [next(), next(), next(), next()];
+    let (mut limit, mut at_once) =
+        (KnownLimit { requests: 0, per: Duration::ZERO, burst: None }, 0);
+    integer(requests, &mut limit.requests);
+    duration(per, &mut limit.per);
+    integer(burst, &mut at_once);
+    limit.burst = (!burst.is_nan()).then_some(at_once);
+    match kind {
+        0.0 => Some(Pacing::Learned),
+        1.0 => Some(Pacing::Off),
+        2.0 => Some(Pacing::Fixed(limit)),
+        3.0 => Some(Pacing::Seeded(limit)),
+        _ => None,
+    }
 }
 
 /// A whole number; what is above the range of the setting stands at its end.
@@ -70,7 +103,7 @@ fn duration(ms: f64, to: &mut Duration) {
 /// Milliseconds as JavaScript counts them, to the nearest nanosecond; infinity is
 /// [`Duration::MAX`].
 pub(crate) fn millis(ms: f64) -> Duration {
-    match (ms * 1e6).round() as u64 {
+    match nanos(ms) {
         u64::MAX => Duration::MAX, // it saturated
         nanos => Duration::from_nanos(nanos),
     }
@@ -122,6 +155,15 @@ mod tests {
         assert_eq!(ms_headers[..], ["x-ms", "x-other"]);
         assert_eq!((&*config.scopes[0].name, config.scopes[0].concurrency), ("a", None));
         assert!(config.scopes[1].apart && config.scopes[1].concurrency == Some(2));
+    }
+
+    #[test]
+    fn published_limits_give_way_to_what_is_named() {
+        let numbers = [&[NAN; 13][..], &[3.0, 0.0, 1.0]].concat();
+        let config = config(&numbers, "", "media-playback");
+        assert_eq!(config.scopes.len(), LIMITS.len());
+        assert_eq!(config.scopes[0].pacing, None);
+        assert!(config.scopes[1].pacing.is_some());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! Id, secret and tokens live in here and never become members of a JavaScript object, where a
 //! `console.log` would find them.
 
-use std::collections::VecDeque;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::string::String;
 
 use cxone_core::credentials::{ClientAuth, ClientCredentials};
 use cxone_core::oauth::Refusal;
-use cxone_core::read_token_answer;
+use cxone_core::{AccessKey, SignIn, SignInConfig};
 use wasm_bindgen::prelude::*;
 
 /// The current token, and the one before it: an attempt may just be on its way with that.
@@ -16,13 +18,17 @@ const KEPT: usize = 2;
 /// What [`Credentials::read`] gives for a token.
 const GRANTED: u32 = 4;
 
-/// The client credentials of a client, and its tokens.
+/// What it gives for an answer after which the sign-in goes on.
+const MORE: u32 = 5;
+
+/// How a client signs in, and its tokens.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Credentials {
     client: ClientCredentials,
+    sign_in: SignIn,
     tokens: VecDeque<Token>,
-    lifetime: Option<f64>,
+    lifetime: f64,
     problem: String,
 }
 
@@ -31,20 +37,42 @@ struct Token {
     access_token: String,
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Token({})", self.generation)
     }
 }
 
 #[wasm_bindgen]
 impl Credentials {
-    /// The client credentials grant; in a Basic header if `basic`, else in the form.
+    /// The client, in a Basic header if `basic`, else in the form; an access key, if it signs in on
+    /// behalf of a user; the token endpoint, or the issuer at which that is found; and whether the
+    /// address of the tenant's APIs is to be found.
     #[wasm_bindgen(constructor)]
-    pub fn new(id: String, secret: String, scope: Option<String>, basic: bool) -> Credentials {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        id: String,
+        secret: String,
+        scope: Option<String>,
+        basic: bool,
+        key_id: Option<String>,
+        key_secret: Option<String>,
+        issuer: Option<String>,
+        token_url: Option<String>,
+        find_api: bool,
+    ) -> Credentials {
         let auth = if basic { ClientAuth::Basic } else { ClientAuth::Body };
         let client = ClientCredentials { id, secret, scope, auth };
-        Credentials { client, tokens: VecDeque::new(), lifetime: None, problem: String::new() }
+        let access_key = key_id.zip(key_secret).map(|(id, secret)| AccessKey { id, secret });
+        let credentials = client.clone();
+        let config = SignInConfig { credentials, access_key, issuer, token_url, find_api };
+        Credentials {
+            client,
+            sign_in: SignIn::new(config),
+            tokens: VecDeque::new(),
+            lifetime: f64::NAN,
+            problem: String::new(),
+        }
     }
 
     /// Does this query hold the secret, or something that is named like one?
@@ -52,34 +80,51 @@ impl Credentials {
         self.client.leak_in(query)
     }
 
-    /// The body of the token request, `application/x-www-form-urlencoded`.
-    pub fn form(&self) -> String {
-        self.client.form()
+    /// A new fetch begins.
+    pub fn start(&mut self) {
+        self.sign_in.start();
+    }
+
+    /// Where the next request of the fetch goes.
+    pub fn url(&self) -> String {
+        self.sign_in.request().url
+    }
+
+    /// The body of the next request, `application/x-www-form-urlencoded`; none of a `GET`.
+    pub fn form(&self) -> Option<String> {
+        self.sign_in.request().form
     }
 
     /// Its `Authorization`, if it has one.
     pub fn authorization(&self) -> Option<String> {
-        self.client.authorization()
+        self.sign_in.request().authorization
     }
 
-    /// Reads the answer to the token request of that generation: 4 there is a token, else the
-    /// failure as for [`Engine::token_failed`](crate::Engine::token_failed).
+    /// The address of the tenant's APIs, once it was found.
+    pub fn api(&self) -> Option<String> {
+        self.sign_in.api().map(str::to_owned)
+    }
+
+    /// Reads the answer to the request of that generation: 4 there is a token, 5 another request
+    /// follows, else the failure as for [`Engine::token_failed`](crate::Engine::token_failed).
     pub fn read(&mut self, generation: u32, status: u16, body: &[u8]) -> u32 {
-        match read_token_answer(status, body) {
-            Ok(grant) => {
+        match self.sign_in.answer(status, body) {
+            Ok(None) => MORE,
+            Ok(Some(grant)) => {
                 let access_token = grant.access_token;
                 self.tokens.push_front(Token { generation, access_token });
                 self.tokens.truncate(KEPT);
-                self.lifetime = grant.lifetime.map(|lifetime| lifetime.as_millis() as f64);
+                self.lifetime =
+                    grant.lifetime.map_or(f64::NAN, |lifetime| lifetime.as_millis() as f64);
                 GRANTED
             }
             Err(refusal) => {
                 let said = match (&refusal.error, &refusal.description) {
-                    (Some(code), Some(description)) => format!("{code}: {description}"),
+                    (Some(code), Some(description)) => [&**code, ": ", description].concat(),
                     (Some(text), None) | (None, Some(text)) => text.clone(),
                     (None, None) => refusal.problem.to_owned(),
                 };
-                self.problem = self.client.redact(&said);
+                self.problem = self.sign_in.redact(&said);
                 match refusal.kind {
                     Refusal::Transient => 0,
                     Refusal::Fatal => 2,
@@ -88,8 +133,8 @@ impl Credentials {
         }
     }
 
-    /// How long the last token that was read lives, in milliseconds, if its answer says so.
-    pub fn lifetime(&self) -> Option<f64> {
+    /// How long the last token that was read lives, in milliseconds; NaN if its answer does not say.
+    pub fn lifetime(&self) -> f64 {
         self.lifetime
     }
 
@@ -110,7 +155,18 @@ mod tests {
     use super::*;
 
     fn credentials() -> Credentials {
-        Credentials::new("id".into(), "hunter2====".into(), None, false)
+        let url = Some("https://h.example/token".into());
+        Credentials::new(
+            "id".into(),
+            "hunter2====".into(),
+            None,
+            false,
+            None,
+            None,
+            None,
+            url,
+            false,
+        )
     }
 
     #[test]
@@ -120,7 +176,7 @@ mod tests {
             let body = format!(r#"{{"access_token": "t{n}", "expires_in": {n}}}"#);
             assert_eq!(credentials.read(n, 200, body.as_bytes()), GRANTED);
         }
-        assert_eq!(credentials.lifetime(), Some(3000.0));
+        assert_eq!(credentials.lifetime(), 3000.0);
         assert_eq!(credentials.token(1), None);
         assert_eq!(credentials.token(2).as_deref(), Some("t2"));
         assert_eq!(credentials.token(3).as_deref(), Some("t3"));

@@ -46,8 +46,7 @@ fn is_plain(byte: u8) -> bool {
 }
 
 fn carefully(base: &Url, path: &str) -> Result<Url, Error> {
-    let absolute = if path.starts_with('/') { None } else { Url::parse(path).ok() };
-    let Some(url) = absolute else { return is_below(base, below(base, path)) };
+    let Some(url) = absolute(path) else { return is_below(base, below(base, path)) };
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Error::request("a path, or a URL with https or http, is needed"));
     }
@@ -55,6 +54,15 @@ fn carefully(base: &Url, path: &str) -> Result<Url, Error> {
         return Err(Error::request("secrets do not belong into a URL: use a header"));
     }
     Ok(url)
+}
+
+/// Is a path one under the base URL?
+pub(crate) fn is_relative(path: &str) -> bool {
+    absolute(path).is_none()
+}
+
+fn absolute(path: &str) -> Option<Url> {
+    if path.starts_with('/') { None } else { Url::parse(path).ok() }
 }
 
 fn is_below(base: &Url, url: Url) -> Result<Url, Error> {

@@ -178,13 +178,18 @@ impl Attempt {
         Some(self.http.execute(self.request()?))
     }
 
-    /// The request on the wire; `None` if its body was read before.
+    /// The request on the wire; `None` if its body was read before, or if nobody knows where the
+    /// APIs are.
     fn request(&self) -> Option<reqwest::Request> {
         let outgoing = &*self.outgoing;
         let settings = &*outgoing.hub.settings;
         let Name { method, url, correlation_id } = &outgoing.name;
-        let url = self.elsewhere.as_deref().unwrap_or(url);
-        let mut request = reqwest::Request::new(method.clone(), url.clone());
+        let url = match self.elsewhere.as_deref() {
+            Some(url) => url.clone(),
+            None if outgoing.to_place => settings.base.placed(url)?,
+            None => url.clone(),
+        };
+        let mut request = reqwest::Request::new(method.clone(), url);
         let headers = request.headers_mut();
         headers.reserve(USUAL_FIELDS);
         headers.insert(ACCEPT, JSON);

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use cxone_core::profile::{self, Profile};
 use cxone_core::{
-    Backoff, ClientAuth, ClientCredentials, Config, Engine, Now, Reading, ScopeConfig,
+    AccessKey, Backoff, ClientAuth, ClientCredentials, Config, Engine, Now, Pacing, Reading,
+    ScopeConfig, SignIn, SignInConfig,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -14,16 +16,13 @@ use crate::env::Environment;
 use crate::ids::random;
 use crate::scope::ScopeBy;
 use crate::secret::Secret;
-use crate::settings::{Auth, BuildError, Protocol, Settings, Transport};
+use crate::settings::{Auth, Base, BuildError, Protocol, Settings, Transport};
 
 /// The `User-Agent` of a client that names none.
 const USER_AGENT: &str = concat!("cxone-client/", env!("CARGO_PKG_VERSION"));
 
 /// The largest body that is read into memory by default: 64 MiB.
 const MAX_BODY: usize = 64 << 20;
-
-/// The OAuth scope that is asked for by default.
-const OAUTH_SCOPE: &str = "contact-center-api";
 
 /// Makes a [`Client`]; see [`Client::builder`]. Every default is the value we would choose.
 #[must_use = "a builder does nothing until `build()`"]
@@ -32,15 +31,18 @@ pub struct ClientBuilder {
     token_url: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    access_key_id: Option<String>,
+    access_key_secret: Option<Secret>,
+    issuer: Option<String>,
     no_auth: bool,
     oauth_scope: Option<String>,
-    client_auth: ClientAuth,
+    client_auth: Option<ClientAuth>,
     user_agent: String,
     default_headers: HeaderMap,
     correlation_id: bool,
     follow_redirects: bool,
     max_body: usize,
-    scope_by: ScopeBy,
+    scope_by: Option<ScopeBy>,
     engine: Config,
     seed: Option<u64>,
     protocol: Protocol,
@@ -56,15 +58,18 @@ impl Default for ClientBuilder {
             token_url: None,
             client_id: None,
             client_secret: None,
+            access_key_id: None,
+            access_key_secret: None,
+            issuer: None,
             no_auth: false,
-            oauth_scope: Some(OAUTH_SCOPE.to_owned()),
-            client_auth: ClientAuth::default(),
+            oauth_scope: None,
+            client_auth: None,
             user_agent: USER_AGENT.to_owned(),
             default_headers: HeaderMap::new(),
             correlation_id: true,
             follow_redirects: true,
             max_body: MAX_BODY,
-            scope_by: ScopeBy::default(),
+            scope_by: None,
             engine: Config::default(),
             seed: None,
             protocol: Protocol::Negotiate,
@@ -75,16 +80,20 @@ impl Default for ClientBuilder {
     }
 }
 
-/// Where to, and as whom.
+/// Where to, and as whom. An [`access_key`](Self::access_key) means NICE's own platform, an
+/// [`issuer`](Self::issuer) without one any OAuth 2.0 server, neither of them a gateway: see
+/// [`Profile`].
 impl ClientBuilder {
     /// The URL under which the APIs are: `https://YOUR_SUBDOMAIN.api.nicecxone.com`. It may have
-    /// a path, below which all paths then are. Required.
+    /// a path, below which all paths then are. Required, but for the platform, where it is
+    /// discovered: `https://api-na1.niceincontact.com` and its like.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// The token endpoint. Default: `oauth2/token` under the base URL.
+    /// The token endpoint. Default: `oauth2/token` under a gateway's base URL; discovered, where
+    /// there is an issuer.
     pub fn token_url(mut self, url: impl Into<String>) -> Self {
         self.token_url = Some(url.into());
         self
@@ -98,10 +107,29 @@ impl ClientBuilder {
         self
     }
 
+    /// Signs in to NICE's own platform with an access key of a user, beside the id and secret of
+    /// the [client](Self::client_credentials): the password grant, once; then its refresh token,
+    /// as long as that is taken, and the access key again. Token endpoint and API host are
+    /// discovered from the [issuer](Self::issuer).
+    pub fn access_key(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.access_key_id = Some(id.into());
+        self.access_key_secret = Some(Secret::new(secret));
+        self
+    }
+
+    /// Where endpoints are discovered (OpenID Connect Discovery 1.0). Default, with an access key:
+    /// [`PLATFORM_ISSUER`](profile::PLATFORM_ISSUER); the government cloud is
+    /// [`GOVERNMENT_ISSUER`](profile::GOVERNMENT_ISSUER).
+    pub fn issuer(mut self, url: impl Into<String>) -> Self {
+        self.issuer = Some(url.into());
+        self
+    }
+
     /// Takes what was not set so far from `CXONE_CLIENT_ID`, `CXONE_CLIENT_SECRET`,
-    /// `CXONE_BASE_URL` and `CXONE_TOKEN_URL`: from the environment, else from a `.env` file in
-    /// the working directory. The process environment is not changed. An unreadable file is
-    /// reported by [`build`](Self::build).
+    /// `CXONE_BASE_URL`, `CXONE_TOKEN_URL`, `CXONE_ACCESS_KEY_ID`, `CXONE_ACCESS_KEY_SECRET` and
+    /// `CXONE_ISSUER`: from the environment, else from a `.env` file in the working directory.
+    /// The process environment is not changed. An unreadable file is reported by
+    /// [`build`](Self::build).
     ///
     /// In the file a value is taken as it stands, nothing in it expanded or escaped; it may be
     /// quoted (`'` or `"`), and a comment begins with a `#` after a space.
@@ -112,6 +140,9 @@ impl ClientBuilder {
                 self.token_url = self.token_url.or(found.token_url);
                 self.client_id = self.client_id.or(found.client_id);
                 self.client_secret = self.client_secret.or(found.client_secret);
+                self.access_key_id = self.access_key_id.or(found.access_key_id);
+                self.access_key_secret = self.access_key_secret.or(found.access_key_secret);
+                self.issuer = self.issuer.or(found.issuer);
             }
             Err(error) => self.error = Some(error),
         }
@@ -124,15 +155,17 @@ impl ClientBuilder {
         self
     }
 
-    /// The OAuth scope to ask for; an empty one asks for none. Default `contact-center-api`.
+    /// The OAuth scope to ask for; an empty one asks for none. Default: `contact-center-api` of a
+    /// gateway, none of others.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.oauth_scope = Some(scope.into()).filter(|scope| !scope.is_empty());
+        self.oauth_scope = Some(scope.into());
         self
     }
 
-    /// How id and secret travel to the token endpoint. Default [`ClientAuth::Body`].
+    /// How id and secret travel to the token endpoint. Default: [`ClientAuth::Basic`] to the
+    /// platform, [`ClientAuth::Body`] to others.
     pub fn client_auth(mut self, how: ClientAuth) -> Self {
-        self.client_auth = how;
+        self.client_auth = Some(how);
         self
     }
 }
@@ -246,21 +279,49 @@ impl ClientBuilder {
         self
     }
 
-    /// Which limits a request consumes that names none itself. Default [`ScopeBy::Client`].
+    /// Which limits a request consumes that names none itself. Default: [`ScopeBy::Published`] on
+    /// the platform, else [`ScopeBy::Client`].
     pub fn scope_by(mut self, rule: ScopeBy) -> Self {
-        self.scope_by = rule;
+        self.scope_by = Some(rule);
+        self
+    }
+
+    /// How requests are paced, in each scope apart. Default [`Pacing::Learned`]: by what the
+    /// server announces, and by what its refusals teach. See [the operator's page](cxone_core::pacing).
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.engine.pacing = pacing;
+        self
+    }
+
+    /// How the requests of that scope are paced, if otherwise than [`pacing`](Self::pacing) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cxone_client::{Client, KnownLimit, Pacing};
+    ///
+    /// // Media playback has a published limit: 150 requests in 5 minutes.
+    /// let per = Duration::from_secs(300);
+    /// let published = KnownLimit { requests: 150, per, burst: None };
+    /// let client = Client::builder().scope_pacing("media-playback", Pacing::Seeded(published));
+    /// ```
+    pub fn scope_pacing(mut self, scope: impl Into<String>, pacing: Pacing) -> Self {
+        self.scope_config(scope.into()).pacing = Some(pacing);
         self
     }
 
     /// At most so many requests of that scope are in flight at once, inside the client's limit.
-    pub fn scope_limit(self, scope: impl Into<String>, concurrency: u32) -> Self {
-        self.scope_config(scope.into(), concurrency, false)
+    pub fn scope_limit(mut self, scope: impl Into<String>, concurrency: u32) -> Self {
+        let scope = self.scope_config(scope.into());
+        (scope.concurrency, scope.apart) = (Some(concurrency), false);
+        self
     }
 
     /// As [`scope_limit`](Self::scope_limit), but apart from the client's limit: for long polls,
     /// which would hold a slot for minutes.
-    pub fn scope_limit_apart(self, scope: impl Into<String>, concurrency: u32) -> Self {
-        self.scope_config(scope.into(), concurrency, true)
+    pub fn scope_limit_apart(mut self, scope: impl Into<String>, concurrency: u32) -> Self {
+        let scope = self.scope_config(scope.into());
+        (scope.concurrency, scope.apart) = (Some(concurrency), true);
+        self
     }
 
     /// The seed of the jitter, for a run that can be repeated. Default: random.
@@ -269,9 +330,15 @@ impl ClientBuilder {
         self
     }
 
-    fn scope_config(mut self, name: String, concurrency: u32, apart: bool) -> Self {
-        self.engine.scopes.push(ScopeConfig { name, concurrency: Some(concurrency), apart });
-        self
+    /// What is known of a scope: of one name there is one, and of two values the later counts.
+    fn scope_config(&mut self, name: String) -> &mut ScopeConfig {
+        let scopes = &mut self.engine.scopes;
+        let known = scopes.iter().position(|scope| scope.name == name);
+        let at = known.unwrap_or_else(|| {
+            scopes.push(ScopeConfig { name, concurrency: None, apart: false, pacing: None });
+            scopes.len() - 1
+        });
+        &mut scopes[at]
     }
 }
 
@@ -321,31 +388,77 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// [`BuildError`] names the setting that cannot be used, and what it must be.
-    pub fn build(self) -> Result<Client, BuildError> {
+    pub fn build(mut self) -> Result<Client, BuildError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let base = self.base_url.ok_or_else(|| {
-            let fix =
-                "it is missing: https://YOUR_SUBDOMAIN.api.nicecxone.com, or set CXONE_BASE_URL";
-            BuildError::new("base_url", fix)
-        })?;
-        let base = parse_url("base_url", &base)?;
-        if base.query().is_some() {
+        let has_key = self.access_key_id.is_some() || self.access_key_secret.is_some();
+        let profile = Profile::chosen(has_key && !self.no_auth, self.issuer.is_some());
+        let issuer = match (self.issuer, profile) {
+            (Some(issuer), _) => Some(parse_url("issuer", &issuer)?),
+            (None, Profile::Platform) => Some(parse_url("issuer", profile::PLATFORM_ISSUER)?),
+            (None, _) => None,
+        };
+        let base = match (&self.base_url, &issuer) {
+            (Some(base), _) => Base::given(parse_url("base_url", base)?),
+            (None, Some(issuer)) if profile == Profile::Platform => Base::at_issuer(issuer),
+            (None, _) => {
+                let fix = "it is missing: https://YOUR_SUBDOMAIN.api.nicecxone.com, or set \
+                           CXONE_BASE_URL";
+                return Err(BuildError::new("base_url", fix));
+            }
+        };
+        if base.url().query().is_some() {
             return Err(BuildError::new("base_url", "it cannot have a query"));
         }
         let auth = if self.no_auth {
             None
         } else {
             let (id, secret) = credentials(self.client_id, self.client_secret)?;
-            let (secret, scope) = (secret.expose().to_owned(), self.oauth_scope);
-            let credentials = ClientCredentials { id, secret, scope, auth: self.client_auth };
-            let url = match self.token_url {
-                Some(url) => parse_token_url(&url, &credentials)?,
-                None => below(&base, "oauth2/token"),
+            let access_key = match profile {
+                Profile::Platform => Some(access_key(self.access_key_id, self.access_key_secret)?),
+                _ => None,
             };
-            Some(Auth { url, credentials })
+            let scope = self.oauth_scope.or_else(|| {
+                let gateway = profile == Profile::Gateway;
+                gateway.then(|| profile::GATEWAY_SCOPE.to_owned())
+            });
+            let by_default = match profile {
+                Profile::Platform => ClientAuth::Basic,
+                _ => ClientAuth::Body,
+            };
+            let credentials = ClientCredentials {
+                id,
+                secret: secret.expose().to_owned(),
+                scope: scope.filter(|scope| !scope.is_empty()),
+                auth: self.client_auth.unwrap_or(by_default),
+            };
+            let token_url = match (self.token_url, &issuer) {
+                (Some(url), _) => Some(parse_token_url(&url, &credentials)?),
+                (None, Some(_)) => None,
+                (None, None) => Some(below(base.url(), profile::GATEWAY_TOKEN_PATH)),
+            };
+            Some(Auth::new(SignIn::new(SignInConfig {
+                credentials,
+                access_key,
+                issuer: issuer.map(String::from),
+                token_url: token_url.map(String::from),
+                find_api: self.base_url.is_none(),
+            })))
         };
+        if profile == Profile::Platform {
+            for limit in profile::LIMITS {
+                let scopes = &mut self.engine.scopes;
+                match scopes.iter_mut().find(|scope| scope.name == limit.scope) {
+                    None => scopes.push(limit.config()),
+                    Some(scope) => scope.pacing = scope.pacing.or(limit.pacing),
+                }
+            }
+        }
+        let scope_by = self.scope_by.unwrap_or(match profile {
+            Profile::Platform => ScopeBy::Published,
+            _ => ScopeBy::Client,
+        });
         // The engine alone knows what it accepts.
         Engine::new(self.engine.clone(), 0, Now::default())?;
         let user_agent = HeaderValue::from_str(&self.user_agent)
@@ -367,7 +480,7 @@ impl ClientBuilder {
             correlation_id: self.correlation_id,
             follow_redirects: self.follow_redirects,
             max_body: self.max_body,
-            scope_by: self.scope_by,
+            scope_by,
             seed: self.seed.unwrap_or_else(|| random()[0]),
             engine: self.engine,
         };
@@ -381,7 +494,25 @@ impl fmt::Debug for ClientBuilder {
             .field("base_url", &self.base_url.is_some())
             .field("client_id", &self.client_id)
             .field("client_secret", &self.client_secret)
+            .field("access_key_id", &self.access_key_id)
+            .field("access_key_secret", &self.access_key_secret)
             .finish_non_exhaustive()
+    }
+}
+
+fn access_key(id: Option<String>, secret: Option<Secret>) -> Result<AccessKey, BuildError> {
+    let id = id.filter(|id| !id.is_empty());
+    let secret = secret.map(|secret| secret.expose().to_owned()).filter(|it| !it.is_empty());
+    match (id, secret) {
+        (Some(id), Some(secret)) => Ok(AccessKey { id, secret }),
+        (None, _) => {
+            let fix = "its id is empty or missing: set CXONE_ACCESS_KEY_ID";
+            Err(BuildError::new("access_key", fix))
+        }
+        (_, None) => {
+            let fix = "its secret is empty or missing: set CXONE_ACCESS_KEY_SECRET";
+            Err(BuildError::new("access_key", fix))
+        }
     }
 }
 

@@ -3,16 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cxone_core::{Config, Engine, Now};
+use cxone_core::{Config, Engine, JobStyle, Now};
 use http::Method;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
+use url::Url;
 
+use crate::agent::AgentEvents;
 use crate::builder::ClientBuilder;
+use crate::download::Download;
 use crate::driver::Command;
 use crate::env::Environment;
 use crate::error::shown;
 use crate::hub::Hub;
+use crate::job::Job;
 use crate::notice::Notices;
 use crate::paginate::Paginate;
 use crate::request::RequestBuilder;
@@ -50,8 +54,9 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// A client from `CXONE_BASE_URL`, `CXONE_CLIENT_ID` and `CXONE_CLIENT_SECRET` (and
-    /// `CXONE_TOKEN_URL`): see [`ClientBuilder::from_env`].
+    /// A client from the environment, for a gateway (`CXONE_BASE_URL`, `CXONE_CLIENT_ID`,
+    /// `CXONE_CLIENT_SECRET`) or for NICE's own platform (the last two with
+    /// `CXONE_ACCESS_KEY_ID` and `CXONE_ACCESS_KEY_SECRET`): see [`ClientBuilder::from_env`].
     ///
     /// # Errors
     ///
@@ -119,6 +124,22 @@ impl Client {
         Paginate::new(self.clone(), path.as_ref())
     }
 
+    /// A job: what is posted there is done by and by, and then there may be a result to fetch.
+    pub fn job(&self, style: JobStyle, path: impl AsRef<str>) -> Job {
+        Job::new(self.clone(), style, path.as_ref())
+    }
+
+    /// A file, to be streamed to disk.
+    pub fn download(&self, path: impl AsRef<str>) -> Download {
+        Download::new(self.clone(), path.as_ref())
+    }
+
+    /// The events of an agent's session, as they come: a `Stream`, by long polls of
+    /// `…/agent-sessions/{id}/get-next-event`. The path is that of the session.
+    pub fn agent_events(&self, session: impl AsRef<str>) -> AgentEvents {
+        AgentEvents::new(self.clone(), session.as_ref())
+    }
+
     /// All interactions, 100 a page.
     pub fn interactions<T: DeserializeOwned>(&self) -> Paginate<T> {
         self.paginate(INTERACTIONS)
@@ -168,6 +189,17 @@ impl Client {
         self.hub.hear(stats).await.unwrap_or_default()
     }
 
+    /// The base URL; `None` as long as it is still to be discovered, which the first request does.
+    pub fn base_url(&self) -> Option<&Url> {
+        let (url, found) = self.settings().base.now();
+        found.then_some(url)
+    }
+
+    /// Where the client was told to go: the base URL, or the issuer at which that is discovered.
+    pub fn configured_url(&self) -> &Url {
+        self.settings().base.stand_in()
+    }
+
     /// Pauses, retries and tokens from now on, as they happen.
     pub fn notices(&self) -> Notices {
         Notices(self.hub.notices.subscribe())
@@ -195,7 +227,7 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("base_url", &shown(&self.settings().base).as_str())
+            .field("base_url", &shown(self.settings().base.url()).as_str())
             .field("user_agent", &self.settings().user_agent)
             .finish_non_exhaustive()
     }

@@ -3,12 +3,21 @@
 use std::io;
 use std::path::Path;
 
+use cxone_core::profile::env;
+
 use crate::secret::Secret;
 use crate::settings::BuildError;
 
 /// The variables that are read.
-const VARIABLES: [&str; 4] =
-    ["CXONE_BASE_URL", "CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_TOKEN_URL"];
+const VARIABLES: [&str; 7] = [
+    env::BASE_URL,
+    env::CLIENT_ID,
+    env::CLIENT_SECRET,
+    env::TOKEN_URL,
+    env::ACCESS_KEY_ID,
+    env::ACCESS_KEY_SECRET,
+    env::ISSUER,
+];
 
 /// Some editors begin a file with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -20,6 +29,9 @@ pub(crate) struct Environment {
     pub(crate) client_secret: Option<Secret>,
     pub(crate) base_url: Option<String>,
     pub(crate) token_url: Option<String>,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) access_key_secret: Option<Secret>,
+    pub(crate) issuer: Option<String>,
 }
 
 impl Environment {
@@ -36,6 +48,9 @@ impl Environment {
             self.client_id.is_some(),
             self.client_secret.is_some(),
             self.token_url.is_some(),
+            self.access_key_id.is_some(),
+            self.access_key_secret.is_some(),
+            self.issuer.is_some(),
         ];
         VARIABLES.into_iter().zip(found).filter_map(|(name, found)| found.then_some(name)).collect()
     }
@@ -45,14 +60,21 @@ impl Environment {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Environment, BuildError> {
         let file = read_file(file)?;
-        let [base_url, client_id, client_secret, token_url] = VARIABLES.map(|name| {
+        let value = |name| {
             variable(name).filter(|value| !value.is_empty()).or_else(|| {
                 let mut found = file.iter().filter(|(key, value)| key == name && !value.is_empty());
                 found.next_back().map(|(_, value)| value.clone())
             })
-        });
-        let client_secret = client_secret.map(Secret::new);
-        Ok(Environment { base_url, client_id, client_secret, token_url })
+        };
+        Ok(Environment {
+            base_url: value(env::BASE_URL),
+            client_id: value(env::CLIENT_ID),
+            client_secret: value(env::CLIENT_SECRET).map(Secret::new),
+            token_url: value(env::TOKEN_URL),
+            access_key_id: value(env::ACCESS_KEY_ID),
+            access_key_secret: value(env::ACCESS_KEY_SECRET).map(Secret::new),
+            issuer: value(env::ISSUER),
+        })
     }
 }
 

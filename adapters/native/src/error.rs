@@ -81,6 +81,11 @@ pub enum ErrorKind {
     Decode,
     /// A page cannot be used: see [`Paginate`](crate::Paginate).
     Page,
+    /// A job failed, or is not done within its deadline: see [`Job`](crate::Job).
+    Job,
+    /// A download cannot be kept, or is not what the server says it is: see
+    /// [`Download`](crate::Download).
+    Download,
     /// The request cannot be built: a bad path, header, body or scope.
     Request,
 }

@@ -31,6 +31,9 @@
 //!   whole client by default, an API family or whatever you name with
 //!   [`scope_by`](ClientBuilder::scope_by). Nobody sends before the moment that the server
 //!   states; after it one request goes first to see, then the pace rises again.
+//! - What a server allows is learned, from what its answers announce and from its refusals, and kept
+//!   to: see [`Pacing`], and [the operator's page](cxone_core::pacing) for what is believed, why, and
+//!   how to read it. [`stats`](Client::stats) and [`notices`](Client::notices) show it.
 //! - What was refused keeps its place, and during the pause urgent requests overtake.
 //! - Timeouts, resets and 408, 425, 502, 503, 504 are retried if sending twice does no harm:
 //!   `GET`, `PUT`, `DELETE`, and what has an
@@ -49,6 +52,34 @@
 //!     let page = page?; // an error ends the run: `page.state` of the last one resumes it
 //!     println!("[Pagination] Fetched {} interactions. Total: {}", page.items.len(), page.total);
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # NICE's own platform
+//!
+//! With the [access key](ClientBuilder::access_key) of a user the client signs in to NICE's own
+//! platform: it discovers token endpoint and API host, and renews by refresh token. Its APIs page in
+//! seven ways, each a [`PageStyle`]; a [`job`](Client::job) is submitted and asked after until it is
+//! done, and a [`download`](Client::download) streams to disk:
+//!
+//! ```no_run
+//! use cxone_client::{Client, JobStyle, PageStyle};
+//! use futures_util::TryStreamExt;
+//! # use serde_json::{Value, json};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder()
+//!     .client_credentials("id", "secret")
+//!     .access_key("key id", "key secret")
+//!     .build()?; // or `Client::from_env()?`
+//!
+//! let agents = client.paginate::<Value>("/incontactapi/services/v34.0/agents");
+//! let agents: Vec<Value> = agents.style(PageStyle::links("agents")).try_collect().await?;
+//!
+//! let extraction = client.job(JobStyle::data_extraction(), "/data-extraction/v1/jobs");
+//! let (job, file) = extraction.json(&json!({ "entityName": "…" })).run_to("metadata.csv").await?;
+//! println!("{} agents; job {}, {} bytes", agents.len(), job.id, file.bytes);
 //! # Ok(())
 //! # }
 //! ```
@@ -90,10 +121,12 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod agent;
 mod attempt;
 mod builder;
 mod client;
 mod clock;
+mod download;
 mod driver;
 mod env;
 mod error;
@@ -101,6 +134,8 @@ mod foreign;
 mod home;
 mod hub;
 mod ids;
+mod job;
+mod json;
 mod line;
 mod notice;
 mod outgoing;
@@ -114,9 +149,12 @@ mod settings;
 mod stats;
 mod token;
 
+pub use agent::AgentEvents;
 pub use builder::ClientBuilder;
 pub use client::{Client, Close};
+pub use download::{Download, Downloaded};
 pub use error::{Error, ErrorKind};
+pub use job::{Job, JobDone};
 pub use notice::{Notice, Notices};
 pub use paginate::{Page, PageStream, Paginate};
 pub use request::RequestBuilder;
@@ -126,5 +164,9 @@ pub use settings::BuildError;
 pub use stats::{ScopeStats, Stats};
 pub use token::TokenError;
 
-pub use cxone_core::page::{PageError, PageState};
-pub use cxone_core::{Backoff, ClientAuth, PauseReason, Priority, Reading, TokenFailure};
+pub use cxone_core::page::{PageError, PageState, PageStyle};
+pub use cxone_core::profile::{GOVERNMENT_ISSUER, PLATFORM_ISSUER, Profile};
+pub use cxone_core::{
+    Backoff, Basis, Belief, BelievedQuota, BelievedRate, ClientAuth, JobStyle, KnownLimit, Pacing,
+    PauseReason, Priority, Reading, TokenFailure, Wall,
+};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use cxone_core::{PauseReason, TokenFailure};
+use cxone_core::{Belief, PauseReason, TokenFailure};
 use tokio::sync::broadcast;
 
 use crate::clock::later;
@@ -38,6 +38,13 @@ pub enum Notice {
     Recovered {
         /// The scope.
         scope: String,
+    },
+    /// What the scope's server is believed to allow has changed.
+    Believes {
+        /// The scope.
+        scope: String,
+        /// What it is now.
+        belief: Belief,
     },
     /// One request will be sent again by itself.
     Retrying {
@@ -93,6 +100,7 @@ impl Notice {
             }
             Notice::Reopened { scope } => log!(INFO, scope = scope),
             Notice::Recovered { scope } => log!(DEBUG, scope = scope),
+            Notice::Believes { scope, .. } => log!(INFO, scope = scope),
             Notice::Retrying { wait, .. } => log!(INFO, wait_ms = millis(*wait)),
             Notice::TokenValid { .. } => log!(INFO),
             Notice::TokenRetrying { wait, .. } => log!(WARN, wait_ms = millis(*wait)),
@@ -111,7 +119,9 @@ impl fmt::Display for Notice {
             Notice::Paused { wait, reason, attempt, .. } => {
                 let ms = millis(*wait);
                 match reason {
-                    PauseReason::Stated { .. } | PauseReason::Backoff { .. } => {
+                    PauseReason::Stated { .. }
+                    | PauseReason::Backoff { .. }
+                    | PauseReason::Pace { .. } => {
                         write!(f, "Rate limit hit. Retrying in {ms}ms (attempt {attempt})")
                     }
                     PauseReason::Outage => {
@@ -127,6 +137,7 @@ impl fmt::Display for Notice {
             }
             Notice::Reopened { .. } => f.write_str("The server answers again. Speeding up"),
             Notice::Recovered { .. } => f.write_str("Back at full speed"),
+            Notice::Believes { belief, .. } => write!(f, "Rate limit believed: {belief}"),
             Notice::Retrying { wait, failures, .. } => {
                 write!(f, "Request failed. Retrying in {}ms (attempt {failures})", millis(*wait))
             }
@@ -181,9 +192,21 @@ mod tests {
         let until = now + wait;
         let failure = TokenFailure::Transient { status: 503 };
         let scope = || "s".to_owned();
+        let quota = cxone_core::BelievedQuota {
+            requests: 150,
+            window: Some(Duration::from_secs(300)),
+            remaining: 3,
+            resets: None,
+            basis: cxone_core::Basis::Announced,
+        };
+        let belief = Belief { quota: Some(quota), rate: None };
         let mut pairs = vec![
             (Seen::Reopened { scope: "s".into() }, Notice::Reopened { scope: scope() }),
             (Seen::Recovered { scope: "s".into() }, Notice::Recovered { scope: scope() }),
+            (
+                Seen::Believes { scope: "s".into(), belief },
+                Notice::Believes { scope: scope(), belief },
+            ),
             (
                 Seen::Retrying { id: cxone_core::RequestId::from_u64(1), wait, failures: 2 },
                 Notice::Retrying { correlation_id: None, wait, failures: 2 },
@@ -198,6 +221,7 @@ mod tests {
         for reason in [
             PauseReason::Stated { status: 429 },
             PauseReason::Backoff { status: 529 },
+            PauseReason::Pace { status: 429 },
             PauseReason::Outage,
             PauseReason::Budget,
         ] {

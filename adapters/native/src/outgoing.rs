@@ -80,6 +80,8 @@ pub(crate) struct Outgoing {
     pub(crate) auth: bool,
     /// Does it go to the base URL's origin?
     pub(crate) own_origin: bool,
+    /// Its URL was made before the base URL was found, which takes the place of its origin.
+    pub(crate) to_place: bool,
     pub(crate) priority: Priority,
     pub(crate) scopes: Vec<String>,
     pub(crate) replay: Replay,
@@ -104,6 +106,7 @@ impl Outgoing {
             wants_auth: None,
             auth: false,
             own_origin,
+            to_place: false,
             priority: Priority::Normal,
             scopes: Vec::new(),
             replay: Replay::IfUnprocessed,
@@ -144,7 +147,9 @@ impl Outgoing {
         };
         if self.scopes.is_empty() {
             let Name { method, url, .. } = &self.name;
-            self.scopes = settings.scope_by.scopes(method, url, &settings.base, self.own_origin);
+            let base = &settings.base;
+            let base = if self.to_place { base.stand_in() } else { base.url() };
+            self.scopes = settings.scope_by.scopes(method, url, base, self.own_origin);
         }
         // What it will carry: a field that was set as such wins.
         let field = match self.headers.is_empty() {

@@ -9,14 +9,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use cxone_core::Priority;
-use cxone_core::page::{NextField, PageBody, PageError, PageFields, PageState, PageStyle, Pages};
+use cxone_core::page::{
+    NextField, PageBody, PageError, PageFields, PageState, PageStyle, Pages, fingerprint,
+};
 use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::address::{is_relative, resolve};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
+use crate::json::{at, at_mut};
 use crate::request::RequestBuilder;
 use crate::response::Response;
 
@@ -31,8 +35,9 @@ use crate::response::Response;
 /// nothing is fetched after it, and an incomplete run never looks like a complete one. Besides
 /// the errors of any request:
 ///
-/// - [`ErrorKind::Page`] for a page without a body (204), one that is no JSON object or holds no
-///   array of items, and for a cursor that came before, which would lead in circles;
+/// - [`ErrorKind::Page`] for a page without a body (204) where that is not the style's end, one
+///   that is no JSON object or holds no array of items, for a cursor that came before, which would
+///   lead in circles, a link to another origin, and an end before the total that the server states;
 /// - [`ErrorKind::Decode`] for an item that is no `T`.
 ///
 /// [`state`](Paginate::state) then tells from where to [`resume`](Paginate::resume).
@@ -53,6 +58,7 @@ impl<T: DeserializeOwned> Paginate<T> {
                 client,
                 path: path.to_owned(),
                 query: Ok(Vec::new()),
+                body: Ok(Map::new()),
                 priority: Priority::Normal,
                 scope: None,
                 next: Next::Idle,
@@ -64,11 +70,17 @@ impl<T: DeserializeOwned> Paginate<T> {
         }
     }
 
-    /// Asks for so many items a page. Default 100.
-    pub fn page_size(mut self, items: u32) -> Self {
-        let style = self.pages.pages.style().clone().page_size(items);
+    /// How the API pages. Default [`PageStyle::cursor`]. The items of the style
+    /// [`search`](PageStyle::search) come by `POST`, those of the others by `GET`.
+    pub fn style(mut self, style: PageStyle) -> Self {
         self.pages.pages = Pages::resume(style, self.after.clone());
         self
+    }
+
+    /// Asks for so many items a page. The default is the style's, 100 for the first.
+    pub fn page_size(self, items: u32) -> Self {
+        let style = self.pages.pages.style().clone().page_size(items);
+        self.style(style)
     }
 
     /// Adds to the query of each page: filters.
@@ -83,6 +95,16 @@ impl<T: DeserializeOwned> Paginate<T> {
                 Err(cause) => self.pages.query = Err(Some(cause)),
             }
         }
+        self
+    }
+
+    /// The rest of the body where the style pages in it: a JSON object, such as filters.
+    pub fn json<B: Serialize + ?Sized>(mut self, body: &B) -> Self {
+        self.pages.body = match serde_json::to_value(body) {
+            Ok(Value::Object(members)) => Ok(members),
+            Ok(_) => Err(None),
+            Err(cause) => Err(Some(cause)),
+        };
         self
     }
 
@@ -169,6 +191,7 @@ pub struct PageStream<T> {
     path: String,
     /// An error of its own waits here for the first poll.
     query: Result<Vec<(String, String)>, Option<serde_urlencoded::ser::Error>>,
+    body: Result<Map<String, Value>, Option<serde_json::Error>>,
     priority: Priority,
     scope: Option<String>,
     next: Next,
@@ -191,15 +214,36 @@ impl<T: DeserializeOwned> PageStream<T> {
     /// The request for the next page; `None` after the last one.
     fn request(&mut self) -> Option<Result<RequestBuilder, Error>> {
         let page = self.pages.request()?;
-        let query = match &mut self.query {
-            Ok(query) => query,
-            Err(cause) => {
+        let (query, body) = match (&mut self.query, &mut self.body) {
+            (Ok(query), Ok(body)) => (query, body),
+            (Err(cause), _) => {
                 let cause = cause.take().map(|cause| Arc::new(cause) as _);
                 return Some(Err(Error::request("its query cannot be sent").caused_by(cause)));
             }
+            (_, Err(cause)) => {
+                let cause = cause.take().map(|cause| Arc::new(cause) as _);
+                return Some(Err(Error::request("its body is no JSON object").caused_by(cause)));
+            }
         };
-        let request =
-            self.client.get(&self.path).priority(self.priority).query(query).query(&page.query);
+        let request = if let Some(link) = &page.link {
+            // It was followed on this origin only.
+            let (base, found) = self.client.settings().base.now();
+            match resolve(base, &self.path) {
+                // It is not known yet where the APIs are: a path will do.
+                Ok(_) if !found && is_relative(&self.path) => self.client.get(link),
+                Ok((first, _)) => self.client.get(first.origin().ascii_serialization() + link),
+                Err(error) => return Some(Err(error)),
+            }
+        } else if self.pages.style().in_body() {
+            for (name, value) in page.query {
+                let number = value.parse().map_or(Value::Null, u64::into);
+                body.insert(name.to_owned(), number);
+            }
+            self.client.post(&self.path).idempotent().query(query).json(body)
+        } else {
+            self.client.get(&self.path).query(query).query(&page.query)
+        };
+        let request = request.priority(self.priority);
         Some(Ok(match &self.scope {
             Some(scope) => request.rate_scope(scope),
             None => request,
@@ -209,22 +253,35 @@ impl<T: DeserializeOwned> PageStream<T> {
     fn read(&mut self, response: &Response) -> Result<Page<T>, Error> {
         let style = self.pages.style().clone();
         let mut body = parse(response);
-        let items = body.as_mut().ok().and_then(|object| object.get_mut(style.items_field()));
-        let items = items.filter(|items| items.is_array()).map(Value::take);
-        let count = items.as_ref().and_then(Value::as_array).map(|items| items.len() as u64);
+        let items = body.as_mut().ok().and_then(|object| at_mut(object, style.items_field()));
+        let mut items = match items.map(Value::take) {
+            Some(Value::Array(items)) => Some(items),
+            _ => None,
+        };
+        let count = items.as_ref().map(|items| items.len() as u64);
+        let mut fingerprints = Vec::new();
+        if let (Some(items), true) = (&mut items, style.overlaps()) {
+            fingerprints.extend(items.iter().map(|item| fingerprint(item.to_string().as_bytes())));
+            let mut marks = fingerprints.iter();
+            items.retain(|_| !marks.next().is_some_and(|mark| self.pages.is_repeated(*mark)));
+        }
         // First, so that the run has not gone past items that are no `T`.
-        let items = items.map(serde_json::from_value).transpose();
+        let items = items.unwrap_or_default().into_iter().map(serde_json::from_value);
+        let items: Result<Vec<T>, _> = items.collect();
         let items = items.map_err(|cause| response.decode_error(cause))?;
-        let object = body.as_ref().ok();
+        let field = |name: &str| body.as_ref().ok().and_then(|object| at(object, name));
         let fields = PageFields {
             status: response.status().as_u16(),
             body: body.as_ref().map_or_else(|other| *other, |_| PageBody::Object),
             items: count,
-            next: object.map_or(NextField::Absent, |it| next_field(it.get(style.next_field()))),
+            next: next_field(field(style.next_field())),
+            total: field(style.total_field()).and_then(Value::as_u64),
+            fingerprints: &fingerprints,
+            origin: &response.url().origin().ascii_serialization(),
         };
         let step = self.pages.answer(fields).map_err(|error| page_error(response, error))?;
         let state = self.pages.state();
-        Ok(Page { items: items.unwrap_or_default(), number: state.pages, total: step.total, state })
+        Ok(Page { items, number: state.pages, total: step.total, state })
     }
 }
 

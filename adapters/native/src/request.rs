@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
-use crate::address::resolve;
+use crate::address::{is_relative, resolve};
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::hub::Hub;
 use crate::line::Outcome;
@@ -30,10 +30,12 @@ pub struct RequestBuilder {
 
 impl RequestBuilder {
     pub(crate) fn new(hub: &Arc<Hub>, method: Method, path: &str) -> RequestBuilder {
-        let resolved = resolve(&hub.settings.base, path);
-        let outgoing = match resolved {
+        let (base, found) = hub.settings.base.now();
+        let outgoing = match resolve(base, path) {
             Ok((url, own_origin)) => {
-                Ok(Arc::new(Outgoing::new(hub.clone(), method, url, own_origin)))
+                let to_place = !found && is_relative(path);
+                let outgoing = Outgoing::new(hub.clone(), method, url, own_origin);
+                Ok(Arc::new(Outgoing { to_place, ..outgoing }))
             }
             Err(error) => Err(error.about(About { method, ..About::default() })),
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cxone_core::profile::api_family;
+use cxone_core::profile::{self, api_family};
 use http::Method;
 use url::Url;
 
@@ -21,6 +21,10 @@ pub enum ScopeBy {
     /// below `api` also the next one that is no version: `incontactapi`, `dfo`,
     /// `data-extraction`, `media-playback`, `api/interactions` …
     Family,
+    /// The API family, and within Digital the nested quotas that a request consumes, by what NICE
+    /// has published ([`profile::scopes`]). The default where the client signs in to NICE's own
+    /// platform.
+    Published,
     /// One to four scopes, narrowest first; none means the one for the whole client.
     Custom(Arc<ScopeRule>),
 }
@@ -45,11 +49,8 @@ impl ScopeBy {
             ScopeBy::Custom(rule) => rule(method, url),
             _ if !own_origin => vec![url.origin().ascii_serialization()],
             ScopeBy::Client => Vec::new(),
-            ScopeBy::Family => {
-                let path = url.path();
-                let below = path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(path);
-                vec![api_family(below)]
-            }
+            ScopeBy::Family => vec![api_family(below(url, base))],
+            ScopeBy::Published => profile::scopes(method.as_str(), below(url, base)),
         }
     }
 }
@@ -59,9 +60,15 @@ impl fmt::Debug for ScopeBy {
         f.write_str(match self {
             ScopeBy::Client => "Client",
             ScopeBy::Family => "Family",
+            ScopeBy::Published => "Published",
             ScopeBy::Custom(_) => "Custom",
         })
     }
+}
+
+/// The path below that of the base URL.
+fn below<'a>(url: &'a Url, base: &Url) -> &'a str {
+    url.path().strip_prefix(base.path().trim_end_matches('/')).unwrap_or(url.path())
 }
 
 #[cfg(test)]

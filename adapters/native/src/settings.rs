@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use cxone_core::{ClientCredentials, Config, ConfigError};
+use cxone_core::{Config, ConfigError, SignIn};
 use http::{HeaderMap, HeaderValue};
-use url::Url;
+use url::{Position, Url};
 
+use crate::address::{below, parse_url};
 use crate::scope::ScopeBy;
 
 /// The checked settings of a client.
 pub(crate) struct Settings {
-    pub(crate) base: Url,
+    pub(crate) base: Base,
     pub(crate) auth: Option<Auth>,
     pub(crate) connect: Connect,
     pub(crate) user_agent: HeaderValue,
@@ -24,10 +26,73 @@ pub(crate) struct Settings {
     pub(crate) engine: Config,
 }
 
+/// Where the APIs are: as it was given, or as a sign-in finds it.
+pub(crate) struct Base {
+    /// Until it is found, the issuer stands in for it.
+    given: Url,
+    found: Option<OnceLock<Url>>,
+}
+
+impl Base {
+    pub(crate) fn given(url: Url) -> Base {
+        Base { given: url, found: None }
+    }
+
+    /// To be found by a sign-in at this issuer.
+    pub(crate) fn at_issuer(issuer: &Url) -> Base {
+        let mut given = issuer.clone();
+        given.set_path("/");
+        Base { given, found: Some(OnceLock::new()) }
+    }
+
+    /// The base URL, as far as it is known.
+    pub(crate) fn url(&self) -> &Url {
+        self.now().0
+    }
+
+    /// The same, and whether that is for good.
+    pub(crate) fn now(&self) -> (&Url, bool) {
+        match &self.found {
+            None => (&self.given, true),
+            Some(found) => found.get().map_or((&self.given, false), |url| (url, true)),
+        }
+    }
+
+    /// What stands in for it until it is found.
+    pub(crate) fn stand_in(&self) -> &Url {
+        &self.given
+    }
+
+    /// A sign-in has found it. `false`: that is no URL of an API.
+    pub(crate) fn find(&self, api: &str) -> bool {
+        match (&self.found, parse_url("base_url", api)) {
+            (Some(found), Ok(url)) => {
+                found.get_or_init(|| url);
+                true
+            }
+            (None, _) => true,
+            (_, Err(_)) => false,
+        }
+    }
+
+    /// Where a URL that was made before it was found leads now; `None`: it still is not found.
+    pub(crate) fn placed(&self, early: &Url) -> Option<Url> {
+        let found = self.found.as_ref()?.get()?;
+        Some(below(found, &early[Position::BeforePath..]))
+    }
+}
+
 /// How a token is had.
-pub(crate) struct Auth {
-    pub(crate) url: Url,
-    pub(crate) credentials: ClientCredentials,
+pub(crate) struct Auth(Mutex<SignIn>);
+
+impl Auth {
+    pub(crate) fn new(sign_in: SignIn) -> Auth {
+        Auth(Mutex::new(sign_in))
+    }
+
+    pub(crate) fn sign_in(&self) -> MutexGuard<'_, SignIn> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What requests are sent with; each keeps a pool of connections.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cxone_core::Priority;
+use cxone_core::{Belief, Priority};
 
 use crate::clock::Clock;
 
@@ -45,6 +45,11 @@ pub struct ScopeStats {
     pub held: bool,
     /// Sendings in flight in it.
     pub in_flight: u32,
+    /// What its server is believed to allow, and why.
+    pub belief: Belief,
+    /// How long until the next window of the quota in [`belief`](Self::belief) begins, if that is
+    /// known. (The moment that is given there is the engine's, and says nothing elsewhere.)
+    pub resets_in: Option<Duration>,
 }
 
 impl Stats {
@@ -67,11 +72,14 @@ impl Stats {
 impl ScopeStats {
     fn new(scope: &cxone_core::ScopeStats, clock: &Clock) -> ScopeStats {
         let closed_for = scope.closed_until.map(|at| clock.until(at));
+        let resets = scope.belief.quota.and_then(|quota| quota.resets);
         ScopeStats {
             name: scope.name.to_string(),
             closed_for: closed_for.filter(|wait| !wait.is_zero()),
             held: scope.held,
             in_flight: scope.in_flight,
+            belief: scope.belief,
+            resets_in: resets.map(|at| clock.until(at)),
         }
     }
 }

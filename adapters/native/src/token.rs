@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use cxone_core::oauth::{Refusal, TokenRefusal, read_token_answer};
-use cxone_core::{DRAIN_LIMIT, Failure, Generation, TokenFailure};
+use cxone_core::oauth::{Refusal, TokenRefusal};
+use cxone_core::{DRAIN_LIMIT, Failure, Generation, SignInRequest, TokenFailure, TokenGrant};
 use futures_util::FutureExt;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use url::Url;
 
 use crate::attempt::classify;
 use crate::driver::{Command, FetchId};
@@ -70,7 +71,7 @@ pub(crate) fn fetch(
         let mut guard = guard;
         let work = async {
             match &settings.auth {
-                Some(auth) => exchange(auth, &http, &settings.user_agent).await,
+                Some(auth) => sign_in(&settings, auth, &http).await,
                 None => Err(Box::from(TokenFailure::Unsendable)),
             }
         };
@@ -101,16 +102,48 @@ impl From<TokenFailure> for Box<Trouble> {
     }
 }
 
-async fn exchange(
+/// Sends one request after the other until there is a token.
+async fn sign_in(
+    settings: &Settings,
     auth: &Auth,
     http: &reqwest::Client,
-    user_agent: &HeaderValue,
 ) -> Result<Grant, Box<Trouble>> {
+    auth.sign_in().start();
+    loop {
+        let request = auth.sign_in().request();
+        let (status, headers, body) = exchange(request, http, &settings.user_agent).await?;
+        let answer = auth.sign_in().answer(status.as_u16(), &body);
+        match answer {
+            Ok(None) => {}
+            Ok(Some(grant)) => {
+                let found = auth.sign_in().api().is_none_or(|api| settings.base.find(api));
+                let usable = || HeaderValue::try_from(format!("Bearer {}", grant.access_token));
+                return match (found, usable()) {
+                    (true, Ok(authorization)) => Ok(granted(authorization, &grant)),
+                    _ => Err(Box::from(TokenFailure::Unsendable)),
+                };
+            }
+            Err(refusal) => return Err(trouble(refusal, auth, status, headers)),
+        }
+    }
+}
+
+fn granted(mut authorization: HeaderValue, grant: &TokenGrant) -> Grant {
+    authorization.set_sensitive(true);
+    Grant { authorization, lifetime: grant.lifetime }
+}
+
+async fn exchange(
+    request: SignInRequest,
+    http: &reqwest::Client,
+    user_agent: &HeaderValue,
+) -> Result<(StatusCode, HeaderMap, Bytes), Box<Trouble>> {
     let unanswered = |error: reqwest::Error, failure| {
         let cause: Cause = Arc::new(error.without_url());
         Box::new(Trouble { failure, answer: None, cause: Some(cause) })
     };
-    let sent = http.execute(request(auth, user_agent)).await;
+    let request = on_the_wire(request, user_agent).ok_or(TokenFailure::Unsendable)?;
+    let sent = http.execute(request).await;
     let mut response = sent.map_err(|error| {
         let failure = match classify(&error) {
             Failure::Unsendable => TokenFailure::Unsendable,
@@ -119,11 +152,10 @@ async fn exchange(
         unanswered(error, failure)
     })?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = match read(&mut response).await {
-        Ok(body) => body,
-        Err(error) => return Err(unanswered(error, TokenFailure::Network)),
-    };
-    judge(auth, status, headers, &body)
+    match read(&mut response).await {
+        Ok(body) => Ok((status, headers, body)),
+        Err(error) => Err(unanswered(error, TokenFailure::Network)),
+    }
 }
 
 /// Reads an answer, which is small if it is one: what is beyond the limit makes it unreadable.
@@ -138,40 +170,36 @@ async fn read(response: &mut reqwest::Response) -> reqwest::Result<Bytes> {
     Ok(body.freeze())
 }
 
-fn request(auth: &Auth, user_agent: &HeaderValue) -> reqwest::Request {
-    let mut request = reqwest::Request::new(http::Method::POST, auth.url.clone());
+/// `None` if a URL that was found is none.
+fn on_the_wire(request: SignInRequest, user_agent: &HeaderValue) -> Option<reqwest::Request> {
+    let SignInRequest { url, form, authorization } = request;
+    let method = if form.is_some() { Method::POST } else { Method::GET };
+    let mut request = reqwest::Request::new(method, Url::parse(&url).ok()?);
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(USER_AGENT, user_agent.clone());
-    if let Some(basic) = auth.credentials.authorization() {
-        let mut basic = HeaderValue::try_from(basic).expect("base64 is visible ASCII");
+    if let Some(basic) = authorization {
+        let mut basic = HeaderValue::try_from(basic).ok()?;
         basic.set_sensitive(true);
         headers.insert(AUTHORIZATION, basic);
     }
-    *request.body_mut() = Some(auth.credentials.form().into());
-    request
+    if let Some(form) = form {
+        let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, content_type);
+        *request.body_mut() = Some(form.into());
+    }
+    Some(request)
 }
 
-/// What the answer comes to. Its reading is the engine's crate's, the same for every host.
-fn judge(
+/// What a refusal comes to. Its reading is the engine's crate's, the same for every host.
+fn trouble(
+    refusal: TokenRefusal,
     auth: &Auth,
     status: StatusCode,
     headers: HeaderMap,
-    body: &[u8],
-) -> Result<Grant, Box<Trouble>> {
-    let refusal = match read_token_answer(status.as_u16(), body) {
-        Ok(grant) => {
-            let mut authorization = HeaderValue::try_from(format!("Bearer {}", grant.access_token))
-                .expect("a granted token is visible ASCII");
-            authorization.set_sensitive(true);
-            return Ok(Grant { authorization, lifetime: grant.lifetime });
-        }
-        Err(refusal) => refusal,
-    };
+) -> Box<Trouble> {
     let status_code = refusal.status;
-    Err(Box::new(Trouble {
+    Box::new(Trouble {
         failure: match refusal.kind {
             Refusal::Transient => TokenFailure::Transient { status: status_code },
             Refusal::Fatal => TokenFailure::Refused { status: status_code },
@@ -179,7 +207,7 @@ fn judge(
         cause: Some(Arc::new(TokenError::new(refusal, auth))),
         // Its body may hold a token after all, under a name that nobody knows.
         answer: Some(Answer { status, headers, body: Bytes::new() }),
-    }))
+    })
 }
 
 /// What the token endpoint said, the source of an [`Error`](crate::Error) of the kind
@@ -193,7 +221,7 @@ pub struct TokenError {
 
 impl TokenError {
     fn new(refusal: TokenRefusal, auth: &Auth) -> TokenError {
-        let clean = |text: String| auth.credentials.redact(&text);
+        let clean = |text: String| auth.sign_in().redact(&text);
         TokenError {
             code: refusal.error.map(clean),
             description: refusal.description.map(clean),
@@ -226,35 +254,38 @@ impl std::error::Error for TokenError {}
 
 #[cfg(test)]
 mod tests {
-    use cxone_core::{ClientAuth, ClientCredentials};
+    use cxone_core::oauth::read_token_answer;
+    use cxone_core::{ClientAuth, ClientCredentials, SignIn, SignInConfig};
 
     use super::*;
 
     fn auth(how: ClientAuth) -> Auth {
-        Auth {
-            url: "https://h.example/oauth2/token".parse().unwrap(),
-            credentials: ClientCredentials {
-                id: "id".to_owned(),
-                secret: "s ==&==".to_owned(),
-                scope: None,
-                auth: how,
-            },
-        }
+        let credentials = ClientCredentials {
+            id: "id".to_owned(),
+            secret: "s ==&==".to_owned(),
+            scope: None,
+            auth: how,
+        };
+        Auth::new(SignIn::new(SignInConfig {
+            credentials,
+            access_key: None,
+            issuer: None,
+            token_url: Some("https://h.example/oauth2/token".to_owned()),
+            find_api: false,
+        }))
     }
 
     #[test]
     fn x16_the_secret_travels_in_the_body_or_in_a_header_that_is_not_printed() {
         for how in [ClientAuth::Body, ClientAuth::Basic] {
-            let auth = auth(how);
-            let request = request(&auth, &HeaderValue::from_static("t"));
+            let asked = auth(how).sign_in().request();
+            let request = on_the_wire(asked.clone(), &HeaderValue::from_static("t")).unwrap();
             assert_eq!(request.url().as_str(), "https://h.example/oauth2/token");
             let body = request.body().and_then(|body| body.as_bytes()).unwrap();
-            assert_eq!(body, auth.credentials.form().as_bytes());
+            assert_eq!(body, asked.form.unwrap().as_bytes());
             let basic = request.headers().get(AUTHORIZATION);
-            assert_eq!(
-                basic.map(|value| value.to_str().unwrap().to_owned()),
-                auth.credentials.authorization()
-            );
+            let sent = basic.map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(sent, asked.authorization);
             assert!(basic.is_none_or(HeaderValue::is_sensitive));
         }
     }
@@ -264,9 +295,9 @@ mod tests {
         let body = serde_json::json!({
             "error": "invalid_client", "error_description": "bad s ==&==",
         });
-        let (status, body) = (StatusCode::BAD_REQUEST, body.to_string());
-        let result = judge(&auth(ClientAuth::Body), status, HeaderMap::new(), body.as_bytes());
-        let trouble = result.err().expect("an error");
+        let refusal = read_token_answer(400, body.to_string().as_bytes()).unwrap_err();
+        let auth = auth(ClientAuth::Body);
+        let trouble = trouble(refusal, &auth, StatusCode::BAD_REQUEST, HeaderMap::new());
         assert_eq!(trouble.failure, TokenFailure::Refused { status: 400 });
         assert_eq!(trouble.cause.unwrap().to_string(), "invalid_client: bad ***");
     }

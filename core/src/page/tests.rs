@@ -5,7 +5,19 @@ use proptest::prelude::*;
 use super::*;
 
 fn page(items: u64, next: NextField<'_>) -> PageFields<'_> {
-    PageFields { status: 200, body: PageBody::Object, items: Some(items), next }
+    PageFields {
+        status: 200,
+        body: PageBody::Object,
+        items: Some(items),
+        next,
+        total: None,
+        fingerprints: &[],
+        origin: "https://h.example",
+    }
+}
+
+fn query_of(pages: &Pages) -> Vec<(&'static str, String)> {
+    pages.request().map(|request| request.query).unwrap_or_default()
 }
 
 fn cursor_of(pages: &Pages) -> Option<String> {
@@ -105,7 +117,7 @@ fn x30_an_answer_without_a_page_is_never_success() {
         (PageFields { status: 204, ..good }, PageError::Empty(204)),
         (PageFields { body: PageBody::Empty, ..good }, PageError::Empty(200)),
         (PageFields { body: PageBody::Malformed, ..good }, PageError::NotAnObject),
-        (PageFields { items: None, ..good }, PageError::NoItems("entities")),
+        (PageFields { items: None, ..good }, PageError::NoItems("entities".into())),
         (PageFields { status: 304, ..good }, PageError::Status(304)),
         (PageFields { status: 500, body: PageBody::Empty, ..good }, PageError::Status(500)),
     ] {
@@ -113,7 +125,7 @@ fn x30_an_answer_without_a_page_is_never_success() {
         assert_eq!(pages.answer(fields), Err(expected));
         assert!(!pages.is_done());
     }
-    assert!(PageError::NoItems("entities").to_string().contains("`entities`"));
+    assert!(PageError::NoItems("entities".into()).to_string().contains("`entities`"));
 }
 
 #[test]
@@ -148,5 +160,299 @@ proptest! {
             }
             pages = Pages::resume(PageStyle::cursor(), pages.state());
         }
+    }
+}
+
+#[test]
+fn x30_a_circle_is_noticed_however_long_it_is_and_the_state_stays_small() {
+    for length in [1, 2, 300, 1000] {
+        let mut pages = Pages::new(PageStyle::cursor());
+        let asked = (0_u64..).find(|n| {
+            let next = page(1, NextField::Number(if *n < 50 { 10_000 + n } else { n % length }));
+            pages = Pages::resume(PageStyle::cursor(), pages.state());
+            assert!(pages.position().seen.len() <= REMEMBERED + 1);
+            pages.answer(next).is_err()
+        });
+        let most = if length < REMEMBERED as u64 { 51 + length } else { 50 + 3 * length };
+        assert!(asked.unwrap() <= most, "{length}: after {asked:?}");
+    }
+}
+
+#[test]
+fn links_are_followed_on_the_origin_that_was_asked_and_no_other() {
+    let style = PageStyle::links("agents").page_size(2);
+    let mut pages = Pages::new(style.clone());
+    assert_eq!(query_of(&pages), [("top", "2".to_owned())]);
+    assert_eq!((style.items_field(), style.next_field()), ("agents", "_links.next"));
+    let next = "https://h.example/services/agents?skip=2&top=2";
+    pages.answer(PageFields { total: Some(3), ..page(2, NextField::Text(next)) }).unwrap();
+    let request = pages.request().unwrap();
+    assert_eq!(request.link.as_deref(), Some("/services/agents?skip=2&top=2"));
+    assert_eq!(request.query, []);
+    for away in ["https://evil.example/agents", "//evil.example/agents", "agents?skip=2"] {
+        let error = pages.clone().answer(page(2, NextField::Text(away))).unwrap_err();
+        assert_eq!(error, PageError::OtherOrigin("_links.next"));
+    }
+    let error = pages.clone().answer(page(2, NextField::Text(next))).unwrap_err();
+    assert_eq!(error, PageError::RepeatedCursor("_links.next"));
+    pages.answer(PageFields { total: Some(3), ..page(1, NextField::Null) }).unwrap();
+    assert!(pages.is_done());
+}
+
+#[test]
+fn a_run_that_ends_before_the_stated_total_is_an_error() {
+    for style in [PageStyle::links("agents"), PageStyle::segments(), PageStyle::search("users")] {
+        let mut pages = Pages::new(style.clone());
+        let items = if style.in_body() { 0 } else { 2 };
+        let short = PageFields { total: Some(3), ..page(items, NextField::Absent) };
+        let error = pages.answer(short).unwrap_err();
+        assert_eq!(error, PageError::Incomplete { items, total: 3 }, "{}", style.name());
+        // Who begins in the middle cannot count.
+        let state = PageState { cursor: Some("/agents?skip=1".into()), ..PageState::default() };
+        assert!(Pages::resume(style, state).answer(short).is_ok());
+    }
+}
+
+#[test]
+fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
+    let style = PageStyle::updated_since(Wall::from_millis(1_795_392_000_000));
+    let mut pages = Pages::new(style.clone());
+    assert_eq!(query_of(&pages), [("updatedSince", "2026-11-23T00:00:00.000Z".to_owned())]);
+    let next = NextField::Text("2026-11-23T01:00:00");
+    pages.answer(PageFields { fingerprints: &[3, 1, 2], ..page(3, next) }).unwrap();
+    assert_eq!(query_of(&pages), [("updatedSince", "2026-11-23T01:00:00Z".to_owned())]);
+    // One of the last page's comes again.
+    assert!(pages.is_repeated(2) && !pages.is_repeated(4));
+    let next = NextField::Text("2026-11-23T02:00:00Z");
+    let step = pages.answer(PageFields { fingerprints: &[2, 4], ..page(2, next) }).unwrap();
+    assert_eq!(step, PageStep { items: 1, total: 4, more: true });
+
+    // Three ways to end: 204, an empty page, nothing but what came before at the same time.
+    let none = PageFields { status: 204, body: PageBody::Empty, ..page(0, NextField::Absent) };
+    for end in [none, page(0, next), PageFields { fingerprints: &[4], ..page(1, next) }] {
+        let mut pages = pages.clone();
+        assert_eq!(pages.answer(end).unwrap(), PageStep { items: 0, total: 4, more: false });
+        assert_eq!(pages.request(), None);
+        // A later run asks for what came since, and knows what it has.
+        let later = Pages::resume(style.clone(), pages.state().reopen());
+        assert_eq!(query_of(&later), [("updatedSince", "2026-11-23T02:00:00Z".to_owned())]);
+        assert!(later.is_repeated(4));
+    }
+    // A new one at the same time: more of them may follow.
+    let same = PageFields { fingerprints: &[4, 5], ..page(2, next) };
+    assert!(pages.answer(same).unwrap().more);
+    assert!(!pages.clone().answer(same).unwrap().more);
+    // More of them than are sent at once: the server does not move on.
+    let full = vec![4; FULL_POLL as usize];
+    let stuck = PageFields { fingerprints: &full, ..page(FULL_POLL, next) };
+    assert_eq!(pages.clone().answer(stuck), Err(PageError::RepeatedCursor("lastPollTime")));
+    // Nor does one that goes back.
+    let back = NextField::Text("2026-11-23T01:00:00Z");
+    let back = PageFields { fingerprints: &[6], ..page(1, back) };
+    assert_eq!(pages.answer(back), Err(PageError::RepeatedCursor("lastPollTime")));
+}
+
+#[test]
+fn windows_follow_one_another_without_a_gap_and_the_last_one_is_cut() {
+    const HOUR: u64 = 3_600_000;
+    let style =
+        PageStyle::windows("skillSummaries", Wall::from_millis(0), Wall::from_millis(5 * HOUR));
+    let mut pages = Pages::new(style.window(core::time::Duration::from_secs(2 * 3600)));
+    let mut asked = Vec::new();
+    while let Some(request) = pages.request() {
+        let [(_, start), (_, end)] = &request.query[..] else { panic!("{request:?}") };
+        asked.push(format!("{}-{}", &start[11..16], &end[11..16]));
+        let empty = PageFields { status: 204, body: PageBody::Empty, ..page(0, NextField::Absent) };
+        pages = Pages::resume(pages.style().clone(), pages.state());
+        pages.answer(if asked.len() == 2 { empty } else { page(2, NextField::Absent) }).unwrap();
+    }
+    assert_eq!(asked, ["00:00-02:00", "02:00-04:00", "04:00-05:00"]);
+    assert_eq!(pages.position().items, 4);
+}
+
+#[test]
+fn a_scroll_ends_with_an_empty_page_and_is_checked_against_its_hits() {
+    let mut pages = Pages::new(PageStyle::scroll());
+    assert_eq!(query_of(&pages), []);
+    pages.answer(PageFields { total: Some(3), ..page(2, NextField::Text("t1")) }).unwrap();
+    assert_eq!(query_of(&pages), [("scrollToken", "t1".to_owned())]);
+    let short = PageFields { total: Some(3), ..page(0, NextField::Text("t2")) };
+    let error = pages.clone().answer(short).unwrap_err();
+    assert_eq!(error, PageError::Incomplete { items: 2, total: 3 });
+    pages.answer(PageFields { total: Some(3), ..page(1, NextField::Text("t2")) }).unwrap();
+    pages.answer(PageFields { total: Some(3), ..page(0, NextField::Text("t2")) }).unwrap();
+    assert!(pages.is_done());
+}
+
+#[test]
+fn segments_take_the_next_cursor_as_a_number_or_out_of_a_link() {
+    for next in [
+        NextField::Number(100),
+        NextField::Text("100"),
+        NextField::Text("https://else.example/v2/segments/analyzed?cursor=100&pageSize=100"),
+    ] {
+        let mut pages = Pages::new(PageStyle::segments());
+        assert_eq!(query_of(&pages), [("pageSize", "100".to_owned())]);
+        pages.answer(page(100, next)).unwrap();
+        let query = [("pageSize", "100".to_owned()), ("cursor", "100".to_owned())];
+        assert_eq!(query_of(&pages), query);
+    }
+    let mut pages = Pages::new(PageStyle::segments());
+    let error = pages.answer(page(1, NextField::Text("https://h.example/a"))).unwrap_err();
+    assert_eq!(error, PageError::BadCursor("links.next"));
+}
+
+#[test]
+fn a_search_skips_what_came_and_not_what_was_asked_for() {
+    let mut pages = Pages::new(PageStyle::search("users").page_size(50));
+    assert!(pages.style().in_body());
+    assert_eq!(query_of(&pages), [("skip", "0".to_owned()), ("top", "50".to_owned())]);
+    pages.answer(page(20, NextField::Absent)).unwrap();
+    assert_eq!(query_of(&pages), [("skip", "20".to_owned()), ("top", "50".to_owned())]);
+    let last = PageFields { total: Some(30), ..page(10, NextField::Absent) };
+    assert!(!pages.clone().answer(last).unwrap().more);
+    // Without a total an empty page ends it.
+    assert!(pages.answer(page(10, NextField::Absent)).unwrap().more);
+    assert!(!pages.answer(page(0, NextField::Absent)).unwrap().more);
+}
+
+proptest! {
+    #[test]
+    fn numbers_are_sorted(mut numbers: Vec<u64>) {
+        let mut expected = numbers.clone();
+        expected.sort_unstable();
+        sort(&mut numbers);
+        prop_assert_eq!(numbers, expected);
+    }
+}
+
+#[test]
+fn each_style_is_found_by_its_name() {
+    for name in PageStyle::all_names() {
+        assert_eq!(PageStyle::named(name).unwrap().name(), name);
+    }
+    assert_eq!(PageStyle::all_names().count(), 7);
+    assert_eq!(PageStyle::named("offset"), None);
+}
+
+/// A server of records 0 to `n`, in each of the styles; page sizes as it likes.
+struct Server {
+    n: u64,
+    sizes: Vec<u64>,
+}
+
+/// Its answer, with room for what the fields point to.
+struct Answer {
+    records: Vec<u64>,
+    next: String,
+    total: Option<u64>,
+}
+
+impl Server {
+    /// Answers, or says that there is nothing more.
+    fn answer(&self, style: &PageStyle, request: &PageRequest, round: usize) -> Option<Answer> {
+        let value = |name| request.query.iter().find(|(it, _)| *it == name).map(|(_, it)| &**it);
+        let size = self.sizes[round % self.sizes.len()].max(1);
+        let number = |text: Option<&str>| text.map_or(0, |text| text.parse().unwrap());
+        let from_start = |first: u64| (first..self.n.min(first + size)).collect::<Vec<u64>>();
+        let total = Some(self.n).filter(|_| !style.total_field().is_empty());
+        let (records, next) = match style.name() {
+            "links" => {
+                let skip = request.link.as_ref().map(|link| link.rsplit('=').next().unwrap());
+                let records = from_start(number(skip));
+                let end = number(skip) + records.len() as u64;
+                (records, (end < self.n).then(|| format!("https://h.example/a?skip={end}")))
+            }
+            // Three records share a time, and what was updated then comes again.
+            "updated-since" => {
+                let time = value("updatedSince").unwrap();
+                let hour = |record: u64| format!("2026-11-23T00:00:00.{:03}Z", record / 3);
+                let first = (0..self.n).find(|record| *hour(*record) >= *time)?;
+                let records: Vec<u64> = (first..self.n.min(first + size.max(4))).collect();
+                let next = hour(*records.last()?);
+                (records, Some(next))
+            }
+            // A record a minute.
+            "windows" => {
+                let minute = |name| {
+                    let time = value(name).unwrap();
+                    let part = |range| time.get::<std::ops::Range<usize>>(range).unwrap();
+                    part(11..13).parse::<u64>().unwrap() * 60 + number(Some(part(14..16)))
+                };
+                let records: Vec<u64> = (minute("startDate")..minute("endDate")).collect();
+                (records.into_iter().filter(|it| *it < self.n).collect(), None)
+            }
+            "search" => (from_start(number(value("skip"))), None),
+            _ => {
+                let first = value(if style.name() == "scroll" { "scrollToken" } else { "cursor" });
+                let records = from_start(number(first));
+                let end = number(first) + records.len() as u64;
+                let more = end < self.n || style.name() == "scroll";
+                (records, more.then(|| end.to_string()))
+            }
+        };
+        Some(Answer { records, next: next.unwrap_or_default(), total })
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_style_brings_each_record_once_through_throttles_and_kills(
+        style in 0..7_usize,
+        n in 0..60_u64,
+        sizes in prop::collection::vec(1..9_u64, 1..5),
+        troubles in prop::collection::vec(0..6_u8, 1..40),
+    ) {
+        let day = Wall::from_millis(1_795_392_000_000);
+        let name = PageStyle::all_names().nth(style).unwrap();
+        let style = PageStyle::named(name).unwrap().items("x").since(day);
+        let style = style.until(Wall::from_millis(day.as_millis() + 3_600_000));
+        let style = style.window(core::time::Duration::from_secs(7 * 60));
+        let server = Server { n, sizes };
+        let mut pages = Pages::new(style.clone());
+        let (mut kept, mut checkpoint) = (Vec::new(), PageState::default());
+        for round in 0..1000 {
+            let Some(request) = pages.request() else { break };
+            let trouble = troubles[round % troubles.len()];
+            if trouble == 1 && round < 200 {
+                // It ends with an error; what came is resumed from its state.
+                let failed = PageFields { status: 429, ..page(0, NextField::Absent) };
+                prop_assert_eq!(pages.answer(failed), Err(PageError::Status(429)));
+                pages = Pages::resume(style.clone(), pages.state());
+                continue;
+            }
+            let answer = server.answer(&style, &request, round);
+            let (records, fields) = match &answer {
+                None => (Vec::new(), PageFields { status: 204, ..page(0, NextField::Absent) }),
+                Some(answer) => {
+                    let next = NextField::Text(&answer.next);
+                    let fields = page(answer.records.len() as u64, next);
+                    (answer.records.clone(), PageFields { total: answer.total, ..fields })
+                }
+            };
+            let fresh: Vec<u64> = match style.overlaps() {
+                true => records.iter().copied().filter(|it| !pages.is_repeated(*it)).collect(),
+                false => records.clone(),
+            };
+            let fields = PageFields { fingerprints: &records, ..fields };
+            let step = pages.answer(fields).map_err(|error| {
+                TestCaseError::fail(format!("{name} {request:?}: {error}"))
+            })?;
+            prop_assert_eq!(step.items, fresh.len() as u64);
+            if trouble == 2 && round < 200 {
+                // Killed before the page was kept.
+                pages = Pages::resume(style.clone(), checkpoint.clone());
+                continue;
+            }
+            kept.extend(fresh);
+            let text = serde_json::to_string(&pages.state()).unwrap();
+            checkpoint = serde_json::from_str(&text).unwrap();
+            if trouble == 3 {
+                pages = Pages::resume(style.clone(), checkpoint.clone());
+            }
+        }
+        prop_assert!(pages.is_done(), "{name} does not end");
+        prop_assert_eq!(kept, (0..n).collect::<Vec<_>>(), "{}", name);
+        prop_assert_eq!(pages.position().items, n);
     }
 }

@@ -139,7 +139,7 @@ impl Pair {
         for (lane, &(place, parked)) in lanes.iter().enumerate() {
             assert_eq!(queue.has_queued(place), self.queued(|it| it == lane).next().is_some());
             assert_eq!(queue.lane_is_empty(place), known.iter().all(|it| it.lane != lane));
-            assert_eq!(queue.is_parked_full(place), parked == Parked::Full);
+            assert_eq!(queue.parked(place), parked);
             assert_eq!(queue.is_apart(place), lane % 2 == 1);
             let mut returned: Vec<u32> = queue.returned(place).collect();
             let mut expected: Vec<u32> = known

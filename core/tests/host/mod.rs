@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use cxone_core::{
     AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output,
-    Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError, TokenFailure,
-    Verdict, Wall,
+    Pacing, Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError,
+    TokenFailure, Verdict, Wall,
 };
 
 pub(crate) struct Host {
@@ -85,7 +85,7 @@ pub(crate) fn at_once(concurrency: u32) -> Config {
 }
 
 pub(crate) fn scope_of(name: &str, concurrency: u32, apart: bool) -> ScopeConfig {
-    ScopeConfig { name: name.into(), concurrency: Some(concurrency), apart }
+    ScopeConfig { name: name.into(), concurrency: Some(concurrency), apart, pacing: None }
 }
 
 impl Host {
@@ -93,7 +93,13 @@ impl Host {
         Host::seeded(config, 7)
     }
 
+    /// Whose limits are not learned, so that what else holds requests back is seen by itself.
     pub(crate) fn seeded(config: Config, seed: u64) -> Host {
+        Host::paced(Config { pacing: Pacing::Off, ..config }, seed)
+    }
+
+    /// Paced as the settings say.
+    pub(crate) fn paced(config: Config, seed: u64) -> Host {
         let clock = Instant::ORIGIN;
         Host {
             engine: Engine::new(config, seed, at(clock)).expect("the settings are in range"),

@@ -5,15 +5,16 @@ import type { CompiledWasm, WasmMemory } from '../runtime.js';
 export interface WasmEngine {
   readonly records: number;
   readonly room: number;
-  drain(): number;
+  drain(): void;
   text(index: number): string;
   submit(
     priority: number,
     scopes: string | undefined,
     flags: number,
-    timeout: number | undefined,
-    deadline: number | undefined,
+    timeout: number,
+    deadline: number,
     now: number,
+    drain: boolean,
   ): number;
   refusal(): string;
   cancel(slot: number, generation: number, now: number): void;
@@ -26,10 +27,11 @@ export interface WasmEngine {
     redirect: boolean,
     now: number,
     wall: number,
+    drain: boolean,
   ): void;
-  done(slot: number, generation: number, number: number, now: number): void;
+  done(slot: number, generation: number, number: number, now: number, drain: boolean): void;
   failed(slot: number, generation: number, number: number, failure: number, now: number): void;
-  token(token: number, lifetime: number | undefined, now: number): void;
+  token(token: number, lifetime: number, now: number): void;
   token_failed(
     token: number,
     failure: number,
@@ -51,10 +53,13 @@ export interface WasmEngine {
 
 export interface WasmCredentials {
   leak_in(query: string): boolean;
-  form(): string;
+  start(): void;
+  url(): string;
+  form(): string | undefined;
+  api(): string | undefined;
   authorization(): string | undefined;
   read(generation: number, status: number, body: Uint8Array): number;
-  lifetime(): number | undefined;
+  lifetime(): number;
   problem(): string;
   token(generation: number): string | undefined;
   free(): void;
@@ -63,19 +68,26 @@ export interface WasmCredentials {
 export interface WasmPages {
   readonly items_field: string;
   readonly next_field: string;
+  readonly total_field: string;
+  readonly flags: number;
   request(): string | undefined;
+  is_repeated(item: string): boolean;
   answer(
     status: number,
     body: number,
-    items: number | undefined,
+    items: number,
     next: string | undefined,
     other: boolean,
+    total: number,
+    origin: string,
   ): string | undefined;
   readonly cursor: string | undefined;
   readonly done: boolean;
   readonly pages: number;
   readonly items: number;
+  readonly partial: boolean;
   readonly seen: string;
+  readonly overlap: string;
   free(): void;
 }
 
@@ -92,26 +104,32 @@ export interface Glue {
       settings: Float64Array,
       msHeaders: string,
       scopes: string,
-      seed: number | undefined,
+      seed: number,
       now: number,
     ): WasmEngine;
     signal_headers(): string;
     status_text(status: number): string;
     api_family(path: string): string;
+    published_scopes(method: string, path: string): string;
   };
   Credentials: new (
     id: string,
     secret: string,
     scope: string | undefined,
     basic: boolean,
+    keyId: string | undefined,
+    keySecret: string | undefined,
+    issuer: string | undefined,
+    tokenUrl: string | undefined,
+    findApi: boolean,
   ) => WasmCredentials;
   Pages: new (
-    pageSize: number,
+    style: string,
+    items: string | undefined,
+    numbers: Float64Array,
     cursor: string | undefined,
-    done: boolean,
-    pages: number,
-    items: number,
     seen: string,
+    overlap: string,
   ) => WasmPages;
   Alarm: new (ring: () => void) => WasmAlarm;
   calculateBackoff(

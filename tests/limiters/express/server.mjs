@@ -1,13 +1,12 @@
 // A server whose only limit is express-rate-limit's: LIMIT requests in a fixed window of WINDOW ms.
 //
-//   node server.mjs draft-8|x-ratelimit
+//   node server.mjs draft-8|x-ratelimit LIMIT WINDOW
 //
 // It prints its port, and ends when its standard input does, so that it outlives no test.
 import express from 'express';
 import { rateLimit } from 'express-rate-limit';
 
-const LIMIT = 10;
-const WINDOW = 1500;
+const [LIMIT, WINDOW] = process.argv.slice(3).map(Number);
 // Long enough that a client's whole concurrency is in flight when the window is full.
 const WORK = 20;
 

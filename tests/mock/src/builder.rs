@@ -25,6 +25,12 @@ pub const DEFAULT_CLIENT_ID: &str = "mock-client";
 /// Its secret, which ends as those of the platform do, so that it must be encoded to arrive.
 pub const DEFAULT_CLIENT_SECRET: &str = "mock-secret====";
 
+/// The access key id that is known unless others are named.
+pub const DEFAULT_ACCESS_KEY_ID: &str = "mock-key";
+
+/// Its secret.
+pub const DEFAULT_ACCESS_KEY_SECRET: &str = "mock-key-secret====";
+
 /// Sets up a [`Mock`]. Every setting has a default.
 #[derive(Clone, Debug)]
 #[must_use = "a mock has to be started"]
@@ -36,6 +42,13 @@ pub struct Builder {
 pub(crate) struct Config {
     pub(crate) bind: SocketAddr,
     clients: Vec<Credentials>,
+    access_keys: Vec<Credentials>,
+    pub(crate) refresh_lifetime: Duration,
+    pub(crate) api_endpoint: Option<String>,
+    pub(crate) poll_size: usize,
+    pub(crate) job_polls: u32,
+    pub(crate) result_lifetime: Duration,
+    pub(crate) result_size: usize,
     pub(crate) interactions: usize,
     pub(crate) style: Style,
     pub(crate) clock_skew: i64,
@@ -71,6 +84,13 @@ impl Default for Builder {
             config: Config {
                 bind: (Ipv4Addr::LOCALHOST, 0).into(),
                 clients: Vec::new(),
+                access_keys: Vec::new(),
+                refresh_lifetime: Duration::from_secs(7200),
+                api_endpoint: None,
+                poll_size: 10_000,
+                job_polls: 2,
+                result_lifetime: Duration::from_secs(30),
+                result_size: 100_000,
                 interactions: 2_500,
                 style,
                 clock_skew: 0,
@@ -95,6 +115,52 @@ impl Builder {
     /// with [`DEFAULT_CLIENT_SECRET`].
     pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Builder {
         self.config.clients.push(Credentials { id: id.into(), secret: secret.into() });
+        self
+    }
+
+    /// Adds an access key, for the platform's token endpoint. Without any there is one,
+    /// [`DEFAULT_ACCESS_KEY_ID`] with [`DEFAULT_ACCESS_KEY_SECRET`].
+    pub fn access_key(mut self, id: impl Into<String>, secret: impl Into<String>) -> Builder {
+        self.config.access_keys.push(Credentials { id: id.into(), secret: secret.into() });
+        self
+    }
+
+    /// How long a refresh token is good for; the default is two hours.
+    pub fn refresh_lifetime(mut self, lifetime: Duration) -> Builder {
+        self.config.refresh_lifetime = lifetime;
+        self
+    }
+
+    /// What the tenant's configuration names as the address of its APIs. The default is the mock
+    /// itself.
+    pub fn api_endpoint(mut self, url: impl Into<String>) -> Builder {
+        self.config.api_endpoint = Some(url.into());
+        self
+    }
+
+    /// How many contacts contacts/completed sends at most in one answer. The default is that of
+    /// the platform, 10 000.
+    pub fn poll_size(mut self, records: usize) -> Builder {
+        self.config.poll_size = records.max(4);
+        self
+    }
+
+    /// How often a job is still running when it is asked for. The default is 2.
+    pub fn job_polls(mut self, polls: u32) -> Builder {
+        self.config.job_polls = polls;
+        self
+    }
+
+    /// How long the address of a job's result or of a recording is good for. The default is that
+    /// of the platform, 30 s.
+    pub fn result_lifetime(mut self, lifetime: Duration) -> Builder {
+        self.config.result_lifetime = lifetime;
+        self
+    }
+
+    /// How many bytes a result or a recording has. The default is 100 000.
+    pub fn result_size(mut self, bytes: usize) -> Builder {
+        self.config.result_size = bytes;
         self
     }
 
@@ -199,6 +265,9 @@ impl Builder {
         if self.config.clients.is_empty() {
             self = self.client(DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET);
         }
+        if self.config.access_keys.is_empty() {
+            self = self.access_key(DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET);
+        }
         Mock::start(self.config).await
     }
 }
@@ -206,5 +275,9 @@ impl Builder {
 impl Config {
     pub(crate) fn clients(&self) -> impl Iterator<Item = &Credentials> {
         self.clients.iter()
+    }
+
+    pub(crate) fn has_access_key(&self, id: &str, secret: &str) -> bool {
+        self.access_keys.iter().any(|key| key.id == id && key.secret == secret)
     }
 }

@@ -23,7 +23,8 @@ use crate::{
 const HELP: &str = "\
 It prints where it listens and how to sign in, and runs until Ctrl-C. Below, URL is where it
 listens. To sync from it, set CXONE_BASE_URL, CXONE_CLIENT_ID and CXONE_CLIENT_SECRET to what it
-printed. To sign in by hand (in a form, = is written %3D):
+printed, or for the platform CXONE_ISSUER and an access key in place of the first; that of the
+mock is mock-key with mock-key-secret====. To sign in by hand (in a form, = is written %3D):
   curl URL/oauth2/token -d grant_type=client_credentials \\
     -d client_id=mock-client -d client_secret=mock-secret%3D%3D%3D%3D
   curl URL/api/v2.0/interactions -H 'Authorization: Bearer ACCESS_TOKEN'
@@ -94,6 +95,10 @@ pub struct Args {
     #[arg(long, value_name = "SECRET", default_value = DEFAULT_CLIENT_SECRET)]
     client_secret: String,
 
+    /// How many contacts contacts/completed sends at most in one answer
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    poll_size: usize,
+
     /// Milliseconds after a refusal in which an arrival counts as under way, not as early
     #[arg(long, value_name = "MS", default_value_t = 250)]
     early_grace: u64,
@@ -125,6 +130,7 @@ impl Args {
             .clock_skew(self.clock_skew)
             .token_lifetime(Duration::from_secs(self.token_lifetime))
             .expires_in(self.expires_in.clone())
+            .poll_size(self.poll_size)
             .early_grace(Duration::from_millis(self.early_grace))
             .cors(self.cors);
         for limit in &self.limits {

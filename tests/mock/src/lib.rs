@@ -49,7 +49,19 @@
 //! | path | answer |
 //! |---|---|
 //! | `POST /oauth2/token` | a token, as RFC 6749 §4.4 has it; strictly, see below |
+//! | `POST /auth/token` | the platform's: a JWT for an access key (RFC 6749 §4.3) or a refresh token |
+//! | `/.well-known/openid-configuration`, `/.well-known/cxone-configuration?tenantId=` | where its endpoints are |
 //! | `GET /api/v2.0/interactions?cursor=&page_size=` | a page of the [data set](interaction): `entities`, `next_page_token` |
+//! | `/incontactapi/services/v…/agents?skip=&top=`, `…/skills`, `…/teams` | the same data set with `_links.next` and `totalRecords` |
+//! | `…/contacts/completed?updatedSince=` | the same with `lastPollTime`, three records to a time; 204 past the end |
+//! | `…/skills/summary?startDate=&endDate=` | the records of a window; 204 if there is none |
+//! | `/dfo/3.0/contacts?scrollToken=` | the same, 25 a page, with `hits` |
+//! | `/interaction-analytics-gateway/v2/segments/analyzed?cursor=&pageSize=` | the same with `links.next` |
+//! | `POST /user-management/v1/users/search` | the same, by `skip` and `top` (at most 50) in the body |
+//! | `POST /data-extraction/v1/jobs`, `GET …/jobs/{id}` | a job, its state, and the address of its result, which lives for 30 s |
+//! | `POST …/report-jobs/{id}`, `POST …/lists/call-lists/{id}/upload` | the same of the ACD APIs |
+//! | `/media-playback/v1/contacts?acd-call-id=` | the address of a recording, which lives for 30 s |
+//! | `…/agent-sessions/{id}/get-next-event?timeout=` | 304, and every third time an event |
 //! | `/api/v2.0/echo` and the families below | method, path, query, headers and body as JSON, without the token |
 //! | `/api/v2.0/status/{code}` | that status |
 //! | `/api/v2.0/redirect?to=&code=` | a redirect |
@@ -116,9 +128,12 @@ mod control;
 mod cors;
 mod deadline;
 mod fault;
+mod files;
 mod interactions;
+mod jobs;
 mod limits;
 mod oauth;
+mod platform;
 mod refusal;
 mod routes;
 mod script;
@@ -129,7 +144,10 @@ mod stats;
 mod tokens;
 mod visit;
 
-pub use builder::{Builder, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET};
+pub use builder::{
+    Builder, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCESS_KEY_SECRET, DEFAULT_CLIENT_ID,
+    DEFAULT_CLIENT_SECRET,
+};
 pub use cors::Cors;
 pub use cxone_sim::{LimitSpec, SpecError};
 pub use fault::Fault;
@@ -140,5 +158,21 @@ pub use script::{Rule, Script};
 pub use server::Mock;
 pub use stats::{LogEntry, Stats};
 
-/// The path of the token endpoint.
+/// The path of the gateway's token endpoint.
 const TOKEN_PATH: &str = "/oauth2/token";
+
+/// The path of the platform's token endpoint.
+const PLATFORM_TOKEN_PATH: &str = "/auth/token";
+
+/// Below it is what a sign-in discovers.
+const WELL_KNOWN: &str = "/.well-known/";
+
+/// Is this path a token endpoint's?
+fn is_token_path(path: &str) -> bool {
+    path == TOKEN_PATH || path == PLATFORM_TOKEN_PATH
+}
+
+/// Does this path belong to signing in, and not to the API?
+fn is_sign_in(path: &str) -> bool {
+    is_token_path(path) || path.starts_with(WELL_KNOWN)
+}

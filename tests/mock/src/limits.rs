@@ -7,7 +7,10 @@ use std::{
 
 use cxone_sim::{Decision, LimitSpec, Limiter};
 
-use crate::TOKEN_PATH;
+use crate::is_sign_in;
+
+/// The scope of signing in.
+const SIGN_IN: &str = "sign-in";
 
 /// The limits by path prefix, and a limiter for each client id under each of them.
 #[derive(Default)]
@@ -38,7 +41,7 @@ impl Limits {
         let longest =
             self.specs.keys().filter(|prefix| path.starts_with(*prefix)).max_by_key(|p| p.len());
         match longest.map_or("", |prefix| prefix) {
-            "" if path == TOKEN_PATH => TOKEN_PATH,
+            "" if is_sign_in(path) => SIGN_IN,
             prefix => prefix,
         }
     }
@@ -61,6 +64,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TOKEN_PATH;
 
     fn limits() -> Limits {
         let mut limits = Limits::default();
@@ -76,7 +80,7 @@ mod tests {
         assert_eq!(limits.scope("/media/v1/x"), "/media/v1");
         assert_eq!(limits.scope("/media/v2/x"), "/media");
         assert_eq!(limits.scope("/api"), "");
-        assert_eq!(limits.scope(TOKEN_PATH), TOKEN_PATH);
+        assert_eq!(limits.scope(TOKEN_PATH), SIGN_IN);
         assert!(limits.try_acquire("a", TOKEN_PATH, Duration::ZERO).is_none());
         limits.set("/oauth2".into(), Some(LimitSpec::fixed(1, Duration::from_secs(60))));
         assert_eq!(limits.scope(TOKEN_PATH), "/oauth2");

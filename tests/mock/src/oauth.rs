@@ -5,7 +5,7 @@ use form_urlencoded::parse;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::{Map, Value, json};
 
-use crate::{answer::Answer, builder::Config};
+use crate::{PLATFORM_TOKEN_PATH, answer::Answer, builder::Config, tokens::Tokens};
 
 /// The only scope there is.
 const SCOPE: &str = "contact-center-api";
@@ -43,8 +43,12 @@ pub(crate) struct TokenRequest {
     pub(crate) client: String,
     secret: String,
     by_basic: bool,
+    platform: bool,
     grant_type: Option<String>,
     scope: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    refresh_token: Option<String>,
 }
 
 /// RFC 6749 §5.2.
@@ -118,18 +122,40 @@ pub(crate) fn read(head: &Parts, body: &[u8]) -> Result<TokenRequest, OAuthError
             _ => return Err(OAuthError::client("no client authentication", false)),
         },
     };
-    let (grant_type, scope) = (form.get("grant_type"), form.get("scope"));
-    Ok(TokenRequest { client, secret, by_basic, grant_type, scope })
+    Ok(TokenRequest {
+        client,
+        secret,
+        by_basic,
+        platform: head.uri.path() == PLATFORM_TOKEN_PATH,
+        grant_type: form.get("grant_type"),
+        scope: form.get("scope"),
+        username: form.get("username"),
+        password: form.get("password"),
+        refresh_token: form.get("refresh_token"),
+    })
 }
 
 impl TokenRequest {
     /// Whether this request is entitled to a token.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), OAuthError> {
+    pub(crate) fn check(&self, config: &Config, tokens: &Tokens) -> Result<(), OAuthError> {
         if !config.clients().any(|c| c.id == self.client && c.secret == self.secret) {
             return Err(OAuthError::client("unknown client or wrong secret", self.by_basic));
         }
         match self.grant_type.as_deref() {
             None => Err(OAuthError::request("grant_type is missing")),
+            Some("password") if self.platform => match (&self.username, &self.password) {
+                (Some(id), Some(secret)) if config.has_access_key(id, secret) => Ok(()),
+                (Some(_), Some(_)) => Err(OAuthError::bad("invalid_grant", "no such access key")),
+                _ => Err(OAuthError::request("username and password are the access key")),
+            },
+            Some("refresh_token") if self.platform => match &self.refresh_token {
+                Some(token) if tokens.refreshes(token, &self.client) => Ok(()),
+                Some(_) => Err(OAuthError::bad("invalid_grant", "the refresh token has expired")),
+                None => Err(OAuthError::request("refresh_token is missing")),
+            },
+            Some(_) if self.platform => {
+                Err(OAuthError::bad("unsupported_grant_type", "use password or refresh_token"))
+            }
             Some("client_credentials") => match self.scope.as_deref() {
                 None | Some(SCOPE) => Ok(()),
                 Some(_) => Err(OAuthError::bad("invalid_scope", "the scope is contact-center-api")),
@@ -137,14 +163,28 @@ impl TokenRequest {
             Some(_) => Err(OAuthError::bad("unsupported_grant_type", "use client_credentials")),
         }
     }
+
+    /// A token for it.
+    pub(crate) fn grant(&self, tokens: &mut Tokens, config: &Config) -> Answer {
+        if !self.platform {
+            let token = tokens.issue(&self.client, config.token_lifetime);
+            return granted(token, None, config);
+        }
+        let token = tokens.issue_jwt(&self.client, config.token_lifetime);
+        let refresh = tokens.issue_refresh(&self.client, config.refresh_lifetime);
+        granted(token, Some(refresh), config)
+    }
 }
 
 /// The answer that carries a token.
-pub(crate) fn granted(token: String, config: &Config) -> Answer {
+fn granted(token: String, refresh_token: Option<String>, config: &Config) -> Answer {
     let seconds = config.token_lifetime.as_secs();
     let mut value = Map::new();
     value.insert("access_token".into(), token.into());
     value.insert("token_type".into(), "Bearer".into());
+    if let Some(refresh_token) = refresh_token {
+        value.insert("refresh_token".into(), refresh_token.into());
+    }
     let (name, lifetime) = match &config.expires_in {
         ExpiresIn::Number => ("expires_in", Value::from(seconds)),
         ExpiresIn::Text => ("expires_in", seconds.to_string().into()),

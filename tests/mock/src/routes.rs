@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::{
     answer::Answer,
-    builder::Config,
     fault::final_status,
     interactions::{self, PageFault},
+    platform,
+    shared::Shared,
 };
 
 /// The families of the platform that answer with an echo, whatever the path.
@@ -27,7 +28,7 @@ const FAMILIES: [&str; 7] = [
 const MAX_BYTES: usize = 64 << 20;
 
 pub(crate) fn answer(
-    config: &Config,
+    shared: &Shared,
     faults: &BTreeMap<u64, PageFault>,
     head: &Parts,
     body: &[u8],
@@ -36,13 +37,16 @@ pub(crate) fn answer(
     let query = Query::read(head.uri.query().unwrap_or_default());
     let bad = |message| Answer::error(StatusCode::BAD_REQUEST, "InvalidParameter", message);
     let Some(route) = path.strip_prefix("/api/v2.0/") else {
+        if let Some(answer) = platform::answer(shared, head, &query, body) {
+            return answer;
+        }
         let known = FAMILIES.iter().any(|family| path.starts_with(family));
         return if known { echo(head, body) } else { not_found(path) };
     };
     match route.split_once('/').unwrap_or((route, "")) {
         ("interactions", "") if head.method == Method::GET => {
             let (cursor, size) = (query.get("cursor"), query.get("page_size"));
-            interactions::page(config.interactions, faults, cursor, size)
+            interactions::page(shared.lock().interactions, faults, cursor, size)
         }
         ("interactions", "") => Answer::empty(StatusCode::METHOD_NOT_ALLOWED),
         ("echo", _) => echo(head, body),
@@ -110,14 +114,14 @@ fn not_found(path: &str) -> Answer {
 }
 
 /// Query parameters; the first of a name counts.
-struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn read(text: &str) -> Query {
+    pub(crate) fn read(text: &str) -> Query {
         Query(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }

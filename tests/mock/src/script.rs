@@ -10,6 +10,7 @@ use crate::{
     TOKEN_PATH,
     fault::{Fault, one_or_many},
     interactions::PageFault,
+    is_sign_in,
 };
 
 /// A change of what the mock does. In JSON, all parts may be left out:
@@ -112,12 +113,12 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Acts on API requests: on everything but the token endpoint.
+    /// Acts on API requests: on everything but signing in.
     pub fn api(faults: impl Into<Vec<Fault>>) -> Rule {
         Rule { on: None, method: None, nth: 1, times: None, faults: faults.into() }
     }
 
-    /// Acts on requests to the token endpoint.
+    /// Acts on requests to the gateway's token endpoint.
     pub fn token(faults: impl Into<Vec<Fault>>) -> Rule {
         Rule::on(TOKEN_PATH, faults)
     }
@@ -153,7 +154,7 @@ impl Rule {
     fn matches(&self, method: &Method, path: &str) -> bool {
         let path_matches = match &self.on {
             Some(prefix) => path.starts_with(prefix),
-            None => path != TOKEN_PATH,
+            None => !is_sign_in(path),
         };
         path_matches && self.method.as_ref().is_none_or(|m| m.eq_ignore_ascii_case(method.as_str()))
     }

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    TOKEN_PATH,
+    PLATFORM_TOKEN_PATH, TOKEN_PATH,
     builder::{Builder, Config},
     fault::Break,
     script::Script,
@@ -75,6 +75,11 @@ impl Mock {
         self.script(Script::new().limit(prefix, spec));
     }
 
+    /// Changes how many interactions there are: more are added behind those that there were.
+    pub fn set_interactions(&self, count: usize) {
+        self.shared.lock().interactions = count;
+    }
+
     /// Counts from zero again, empties the log and forgets who was told to wait. Tokens, limits
     /// and script stay.
     pub fn reset(&self) {
@@ -99,6 +104,11 @@ impl Mock {
     /// The URL of the token endpoint.
     pub fn token_url(&self) -> String {
         format!("{}{TOKEN_PATH}", self.url)
+    }
+
+    /// The URL of the platform's token endpoint.
+    pub fn platform_token_url(&self) -> String {
+        format!("{}{PLATFORM_TOKEN_PATH}", self.url)
     }
 
     /// Where the mock listens.

@@ -15,13 +15,13 @@ use hyper::body::Incoming;
 use tokio::time::sleep;
 
 use crate::{
-    TOKEN_PATH,
     answer::Answer,
     body::Body,
     clock, control, deadline,
     fault::Fault,
+    files, is_sign_in, is_token_path,
     oauth::{self, OAuthError, TokenRequest},
-    routes,
+    platform, routes,
     server::Link,
     shared::Shared,
     stats::LogEntry,
@@ -46,8 +46,12 @@ pub(crate) async fn serve(
         let answer = control::answer(&shared, &head.method, head.uri.path(), &body);
         return Ok(respond(&shared, answer, None));
     }
-    Ok(if head.uri.path() == TOKEN_PATH {
+    Ok(if is_token_path(head.uri.path()) {
         serve_token(shared, link, head, body, arrived).await
+    } else if is_sign_in(head.uri.path()) {
+        serve_open(shared, link, head, body, arrived, platform::configuration).await
+    } else if head.uri.path().starts_with(files::PREFIX) {
+        serve_open(shared, link, head, body, arrived, files::answer).await
     } else {
         serve_api(shared, link, head, body, arrived).await
     })
@@ -72,6 +76,21 @@ async fn serve_api(
     depart(&head, client.as_deref(), answer, visit)
 }
 
+/// What needs no token.
+async fn serve_open(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    head: Parts,
+    body: Incoming,
+    arrived: Instant,
+    real: fn(&Shared, &Parts) -> Answer,
+) -> Response<Body> {
+    let (visit, fault) = arrive(&shared, &head, None, arrived);
+    read_body(body).await;
+    let answer = with_fault(&link, fault, || real(&shared, &head)).await;
+    depart(&head, None, answer, visit)
+}
+
 async fn serve_token(
     shared: Arc<Shared>,
     link: Arc<Link>,
@@ -84,7 +103,7 @@ async fn serve_token(
     let client = request.as_ref().ok().map(|request| request.client.clone());
     let client = client.filter(|id| shared.config.clients().any(|client| client.id == *id));
     let (visit, fault) = arrive(&shared, &head, client.as_deref(), arrived);
-    let answer = with_fault(&link, fault, || grant(&shared, request)).await;
+    let answer = with_fault(&link, fault, || grant(&shared, head.uri.path(), request)).await;
     depart(&head, client.as_deref(), answer, visit)
 }
 
@@ -96,7 +115,7 @@ fn arrive(
     arrived: Instant,
 ) -> (Visit, Option<Fault>) {
     let path = head.uri.path();
-    let is_api = path != TOKEN_PATH;
+    let is_api = !is_sign_in(path);
     let state = &mut *shared.lock();
     let scope = state.limits.scope(path);
     let grace = shared.config.early_grace;
@@ -121,6 +140,8 @@ fn arrive(
     if is_api {
         stats.api_requests += 1;
         state.counters.request_began();
+    } else if !is_token_path(path) {
+        stats.discoveries += 1;
     } else {
         stats.token_requests += 1;
         stats.token_refused += u64::from(fault.as_ref().is_some_and(Fault::replaces));
@@ -164,7 +185,7 @@ fn admit(shared: &Shared, head: &Parts, body: &[u8]) -> Answer {
         Some((_, Decision::Refused { retry_at })) => {
             style.refuse(retry_at.saturating_sub(now), unix_now)
         }
-        _ => routes::answer(&shared.config, &page_faults, head, body),
+        _ => routes::answer(shared, &page_faults, head, body),
     };
     if let Some((spec, decision)) = limit {
         style.announce(&mut answer.headers, &spec, &decision, now, unix_now);
@@ -173,13 +194,14 @@ fn admit(shared: &Shared, head: &Parts, body: &[u8]) -> Answer {
 }
 
 /// Answers a token request: limit, then client, then grant.
-fn grant(shared: &Shared, request: Result<TokenRequest, OAuthError>) -> Answer {
+fn grant(shared: &Shared, path: &str, request: Result<TokenRequest, OAuthError>) -> Answer {
     let (now, unix_now) = (shared.elapsed(), shared.unix_now());
     let state = &mut *shared.lock();
     let style = &shared.config.style;
     let client = request.as_ref().map_or("", |request| &request.client);
-    let limit = state.limits.try_acquire(client, TOKEN_PATH, now);
-    let checked = request.and_then(|request| request.check(&shared.config).map(|()| request));
+    let limit = state.limits.try_acquire(client, path, now);
+    let checked =
+        request.and_then(|request| request.check(&shared.config, &state.tokens).map(|()| request));
     let mut answer = match (&limit, checked) {
         (Some((_, Decision::Refused { retry_at })), _) => {
             state.counters.stats.token_refused += 1;
@@ -187,8 +209,7 @@ fn grant(shared: &Shared, request: Result<TokenRequest, OAuthError>) -> Answer {
         }
         (_, Ok(request)) => {
             state.counters.stats.token_fetches += 1;
-            let token = state.tokens.issue(&request.client, shared.config.token_lifetime);
-            oauth::granted(token, &shared.config)
+            request.grant(&mut state.tokens, &shared.config)
         }
         (_, Err(error)) => {
             state.counters.stats.token_refused += 1;

@@ -11,6 +11,7 @@ use crate::{
     clock,
     deadline::Deadlines,
     interactions::PageFault,
+    jobs::Jobs,
     limits::Limits,
     script::{Rules, Script},
     stats::Counters,
@@ -28,6 +29,9 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) deadlines: Deadlines,
+    pub(crate) jobs: Jobs,
+    /// How many interactions there are.
+    pub(crate) interactions: usize,
     pub(crate) limits: Limits,
     pub(crate) pages: BTreeMap<u64, PageFault>,
     pub(crate) rules: Rules,
@@ -39,6 +43,8 @@ impl Shared {
         let state = State {
             counters: Counters::new(),
             deadlines: Deadlines::default(),
+            jobs: Jobs::default(),
+            interactions: config.interactions,
             limits: Limits::default(),
             pages: BTreeMap::new(),
             rules: Rules::default(),

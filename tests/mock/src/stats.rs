@@ -12,12 +12,15 @@ const LOG_LEN: usize = 100_000;
 pub struct Stats {
     /// Requests of any kind but those to `/_mock` and CORS preflights.
     pub requests: u64,
-    /// Requests to anything but the token endpoint.
+    /// Requests to anything but what signing in needs.
     pub api_requests: u64,
     /// Requests to the token endpoint.
     pub token_requests: u64,
     /// Tokens issued.
     pub token_fetches: u64,
+    /// Requests for what a sign-in discovers.
+    #[serde(default)]
+    pub discoveries: u64,
     /// Requests to the token endpoint that got no token.
     pub token_refused: u64,
     /// API requests told to slow down: 429, 509 or 529, or 403 or 503 stating a wait. By a

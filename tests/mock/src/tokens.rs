@@ -1,5 +1,6 @@
 //! The access tokens that were issued.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -9,9 +10,13 @@ use std::{
 /// From this many tokens on, dead ones are forgotten.
 const KEPT: usize = 10_000;
 
+/// The tenant of all tokens.
+pub(crate) const TENANT: &str = "11e85da0-f32c-7e10-898c-0242ac110003";
+
 #[derive(Default)]
 pub(crate) struct Tokens {
     issued: HashMap<String, Token>,
+    refresh: HashMap<String, Token>,
     serial: u64,
     random: RandomState,
     /// Let in so many more API requests, then revoke all tokens.
@@ -39,6 +44,33 @@ impl Tokens {
         let token = Token { client: client.to_owned(), expires, revoked: false };
         self.issued.insert(name.clone(), token);
         name
+    }
+
+    /// The same, as a JWT that names the tenant.
+    pub(crate) fn issue_jwt(&mut self, client: &str, lifetime: Duration) -> String {
+        let signature = self.issue(client, lifetime);
+        let claims = serde_json::json!({ "sub": client, "tenantId": TENANT }).to_string();
+        let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let jwt = format!("{}.{}.{signature}", part(r#"{"alg":"none"}"#), part(&claims));
+        if let Some(token) = self.issued.remove(&signature) {
+            self.issued.insert(jwt.clone(), token);
+        }
+        jwt
+    }
+
+    /// A token for the next token.
+    pub(crate) fn issue_refresh(&mut self, client: &str, lifetime: Duration) -> String {
+        let name = self.issue(client, lifetime);
+        if let Some(token) = self.issued.remove(&name) {
+            self.refresh.insert(name.clone(), token);
+        }
+        name
+    }
+
+    /// Is this refresh token good for that client?
+    pub(crate) fn refreshes(&self, token: &str, client: &str) -> bool {
+        let token = self.refresh.get(token);
+        token.is_some_and(|token| token.client == client && token.expires > Instant::now())
     }
 
     /// Lets an API request in and gives its client, if the token is good.

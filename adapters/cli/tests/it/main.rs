@@ -6,8 +6,11 @@ mod failures;
 mod faults;
 mod lines;
 mod records;
+mod resources;
+mod resume;
 mod settings;
 mod signals;
+mod simulate;
 
 use std::{
     fs,
@@ -48,6 +51,15 @@ impl Dir {
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    /// What is in it, by name.
+    fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     /// `cxone` in this directory, with nothing of the tester's own environment in its way.

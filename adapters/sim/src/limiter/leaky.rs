@@ -43,6 +43,11 @@ impl LeakyBucket {
         }
     }
 
+    /// How long the last request in the bucket would take to reach its bottom.
+    pub(super) fn ahead(&self, spec: &LimitSpec) -> Duration {
+        nanos(self.level.saturating_sub(spec.unit()).div_ceil(spec.rate()))
+    }
+
     /// Keeps what is in the bucket, now that it is counted in other parts.
     pub(super) fn rescale(&mut self, old: &LimitSpec, new: &LimitSpec) {
         self.level = self.level.saturating_mul(new.unit()) / old.unit();

@@ -100,6 +100,15 @@ impl Limiter {
         }
     }
 
+    /// For a leaky bucket, how long a request that was just allowed is ahead of the even rate:
+    /// nginx without `nodelay` holds it back for so long. Zero for the other models.
+    pub fn ahead(&self) -> Duration {
+        match &self.state {
+            State::Leaky(bucket) => bucket.ahead(&self.spec),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Changes the limit, as servers do without notice.
     ///
     /// Within one model what has been used stays used; a change of model starts afresh.

@@ -5,6 +5,7 @@ mod early;
 mod faults;
 mod limits;
 mod pages;
+mod platform;
 mod token;
 
 use cxone_mock::{Builder, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Mock};

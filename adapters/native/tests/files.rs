@@ -1,0 +1,203 @@
+//! Jobs, downloads and long polls.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{builder, client};
+use cxone_client::{ErrorKind, JobStyle};
+use cxone_mock::{Fault, Mock, Rule};
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+const JOBS: &str = "/data-extraction/v1/jobs";
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(test: &str) -> Dir {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("file.wav")
+    }
+
+    /// What is in it, by name.
+    fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn bytes(n: usize) -> Vec<u8> {
+    (0..n).map(|i| (i % 251) as u8).collect()
+}
+
+/// A recording's address.
+async fn recording(client: &cxone_client::Client) -> String {
+    let answer = client.get("/media-playback/v1/contacts").send().await.unwrap();
+    let answer: Value = answer.json().unwrap();
+    answer["interactions"][0]["data"]["fileToPlayUrl"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_job_is_submitted_asked_after_and_its_result_fetched() {
+    let dir = Dir::new("job");
+    let mock = Mock::builder().job_polls(3).start().await.unwrap();
+    for (style, path) in [
+        (JobStyle::data_extraction(), JOBS),
+        (JobStyle::report(), "/incontactapi/services/v34.0/report-jobs/77"),
+    ] {
+        mock.reset();
+        let job = client(&mock).job(style, path).json(&json!({ "entityName": "x" }));
+        let job = job.poll_every(Duration::from_millis(10));
+        let (done, file) = job.run_to(dir.file()).await.unwrap();
+        assert!(done.id.starts_with("job-"));
+        assert_eq!((file.bytes, file.verified, file.resumed), (100_000, true, 0));
+        assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+        let polls = mock.log().iter().filter(|it| it.path.ends_with(&done.id)).count();
+        assert_eq!(polls, 4, "{path}");
+    }
+    let job = client(&mock).job(
+        JobStyle::call_list_upload(),
+        "/incontactapi/services/v34.0/lists/call-lists/5/upload",
+    );
+    let done = job.poll_every(Duration::from_millis(10)).run().await.unwrap();
+    assert_eq!((done.result, done.answer["status"].as_str()), (None, Some("Completed")));
+}
+
+#[tokio::test]
+async fn an_address_that_died_is_asked_for_again() {
+    let dir = Dir::new("died");
+    let mock = Mock::builder().job_polls(0).start().await.unwrap();
+    mock.script(Rule::on("/files/", Fault::status(403)));
+    let job = client(&mock).job(JobStyle::data_extraction(), JOBS);
+    let (_, file) = job.run_to(dir.file()).await.unwrap();
+    assert_eq!(file.bytes, 100_000);
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_or_does_not_end_is_an_error_that_says_so() {
+    let mock = Mock::builder().job_polls(1000).start().await.unwrap();
+    let job = || client(&mock).job(JobStyle::data_extraction(), JOBS);
+    let slow = job().poll_every(Duration::from_millis(10)).deadline(Duration::from_millis(200));
+    let error = slow.run().await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Job | ErrorKind::Timeout), "{error}");
+    let failed = json!({
+        "jobStatus": { "status": "FAILED", "result": { "errorMessage": "too much" } },
+    });
+    mock.script(Rule::on("/data-extraction/v1/jobs/", Fault::status(200).body(failed.to_string())));
+    let error = job().run().await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Job);
+    assert!(error.to_string().ends_with("is FAILED: too much"), "{error}");
+    mock.script(Rule::on("/data-extraction/v1/jobs/", Fault::status(200).body("{}")));
+    let error = job().run().await.unwrap_err();
+    assert!(error.to_string().contains("`jobStatus.status`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_its_body_ended() {
+    let dir = Dir::new("resume");
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    mock.script(Rule::on("/files/", [Fault::truncate(30_000), Fault::truncate(20_000)]));
+    let file = client.download(&address).to(dir.file()).await.unwrap();
+    assert_eq!((file.bytes, file.resumed, file.verified), (100_000, 50_000, true));
+    assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn a_later_call_goes_on_with_what_an_earlier_one_left() {
+    let dir = Dir::new("later");
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    mock.script(Rule::on(
+        "/files/",
+        [Fault::truncate(30_000), Fault::status(500), Fault::status(404)],
+    ));
+    let error = client.download(&address).to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Server);
+    assert_eq!(dir.names(), ["file.wav.part", "file.wav.part.etag"]);
+    client.download(&address).to(dir.file()).await.unwrap_err();
+    let file = client.download(&address).to(dir.file()).await.unwrap();
+    assert_eq!((file.bytes, file.resumed, file.verified), (100_000, 30_000, true));
+    assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+
+    // What is there is of another version: it begins anew.
+    fs::write(dir.0.join("file.wav.part"), b"something else").unwrap();
+    fs::write(dir.0.join("file.wav.part.etag"), "\"v0\"").unwrap();
+    let file = client.download(&address).to(dir.file()).await.unwrap();
+    assert_eq!((file.bytes, file.resumed), (100_000, 0));
+    // It is of no version that is known.
+    fs::write(dir.0.join("file.wav.part"), b"something else").unwrap();
+    let file = client.download(&address).to(dir.file()).await.unwrap();
+    assert_eq!((file.bytes, file.resumed), (100_000, 0));
+    assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn what_is_not_what_the_server_states_never_gets_its_name() {
+    let dir = Dir::new("checksum");
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for (name, value) in [
+        ("repr-digest", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),
+        ("x-amz-checksum-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+        ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+    ] {
+        mock.script(Rule::on("/files/", Fault::status(200).body("x").header(name, value)));
+        let error = client.download(&address).to(dir.file()).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Download);
+        assert!(error.to_string().contains("checksum"), "{error}");
+        assert_eq!(dir.names(), Vec::<String>::new(), "{name}");
+    }
+    let wrong = Fault::status(200).body("abc");
+    for (digest, right) in [("kAFQmDzST7DWlj99KOF/cg==", true), ("", false)] {
+        let fault = wrong.clone().header("content-md5", digest);
+        mock.script(Rule::on("/files/", fault));
+        let result = client.download(&address).to(dir.file()).await;
+        assert_eq!(result.is_ok_and(|file| file.verified), right);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_ending_or_stalls_is_given_up() {
+    let dir = Dir::new("stall");
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    mock.script(Rule::on("/files/", Fault::truncate(0)).times(5));
+    let error = client.download(&address).to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Network);
+    mock.script(Rule::on("/files/", Fault::slow_body(Duration::from_secs(30))));
+    let download = client.download(&address).stall_timeout(Duration::from_millis(100));
+    assert_eq!(download.to(dir.file()).await.unwrap().bytes, 100_000);
+}
+
+#[tokio::test]
+async fn an_agents_events_come_by_long_polls_and_304_asks_again() {
+    let mock = Mock::builder().start().await.unwrap();
+    let client = builder(&mock).scope_limit_apart("agent-events", 4).build().unwrap();
+    let events = client.agent_events("/incontactapi/services/v34.0/agent-sessions/s-1");
+    let events: Vec<Value> = events.take(3).try_collect().await.unwrap();
+    let numbers: Vec<u64> = events.iter().map(|it| it["Number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    let polls: Vec<_> = mock.log().into_iter().filter(|it| it.path.contains("s-1")).collect();
+    assert_eq!(polls.len(), 9);
+    assert!(polls.iter().all(|it| it.query.as_deref() == Some("timeout=60")));
+}
