@@ -70,6 +70,10 @@ const cjs = {
 /** The entry of the trap build shows the instance too, so that a test can reach its `trap()`. */
 const withInstance = { stdin: { contents: "export * from './node.js'; export { instance } from './wasm.js';", resolveDir: 'src' } };
 const web = { ...common, platform: 'browser', format: 'esm' };
+// What goes with a client takes the classes of errors from where that has them: of each there is one.
+const beside = {
+  plugins: [{ name: 'errors', setup: (it) => it.onResolve({ filter: /^\.\/errors\.js$/ }, () => ({ path: 'cxone-client', external: true })) }],
+};
 await Promise.all([
   build({ ...node, format: 'esm', ...(trap ? withInstance : { entryPoints: ['src/node.ts'] }), outfile: `${dist}/node.js` }),
   build({ ...cjs, entryPoints: ['src/node.ts'], outfile: `${dist}/node.cjs` }),
@@ -79,6 +83,10 @@ await Promise.all([
     build({ ...web, entryPoints: [`src/${name}.ts`], outfile: `${dist}/${name}.js` }),
     build({ ...cjs, banner: {}, entryPoints: [`src/${name}.ts`], outfile: `${dist}/${name}.cjs` }),
   ]),
+  ...['jobs', 'agent', 'download'].flatMap((name) => {
+    const options = { ...beside, entryPoints: [`src/${name}.ts`] };
+    return [build({ ...(name === 'download' ? node : web), format: 'esm', ...options, outfile: `${dist}/${name}.js` }), build({ ...cjs, banner: {}, ...options, outfile: `${dist}/${name}.cjs` })];
+  }),
 ]);
 // `cxone-client/core` is a window on the same code, so that there is one of everything.
 for (const [file, from] of [['core', 'node'], ['core-web', 'web'], ['core-workerd', 'workerd']]) {

@@ -259,6 +259,15 @@ export class CxoneClient extends EventTarget {
     });
   }
 
+  /** @internal As {@link fetch}, but rejects where {@link request} does; the token goes along to the base URL's origin only. */
+  stream(config: RequestConfig): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const isOwn = !isAbsolute(config.url) || urlOf(this.#defaults, config.url).origin === this.#defaults.origin;
+      const made = outgoing(isOwn ? config : { ...config, auth: false }, this.#defaults, this.#instance, true);
+      this.#accept(new FetchTask(this.#wire, made, resolve, reject, true), config.signal);
+    });
+  }
+
   /** @internal The origin of what is asked for; `undefined` as long as it is not known where the APIs are. */
   originOf(url: string | URL): string | undefined {
     return this.#defaults.found || isAbsolute(url) ? urlOf(this.#defaults, url).origin : undefined;

@@ -13,6 +13,8 @@ export type ErrorCode =
   | 'QUEUE_FULL'
   | 'DECODE'
   | 'PAGE'
+  | 'JOB'
+  | 'DOWNLOAD'
   | 'CONFIG'
   | 'ENGINE';
 
@@ -164,6 +166,20 @@ export class PageError extends CxoneError {
   readonly code = 'PAGE';
   /** @internal */
   static override readonly name: string = 'PageError';
+}
+
+/** A job failed, is not done within its deadline, or cannot be understood: see `cxone-client/jobs`. */
+export class JobError extends CxoneError {
+  readonly code = 'JOB';
+  /** @internal */
+  static override readonly name: string = 'JobError';
+}
+
+/** A download cannot be kept, or is not what the server says it is: see `cxone-client/download`. */
+export class DownloadError extends CxoneError {
+  readonly code = 'DOWNLOAD';
+  /** @internal */
+  static override readonly name: string = 'DownloadError';
 }
 
 /** An option, of a client or of a request, that cannot be used. */

@@ -400,10 +400,13 @@ export class WholeTask extends HttpTask {
 /** A request whose caller gets a `Response`, as from `fetch`. */
 export class FetchTask extends HttpTask {
   readonly #resolve: (response: Response) => void;
+  readonly #rejects: boolean;
 
-  constructor(wire: Wire, outgoing: Outgoing, resolve: (response: Response) => void, reject: (reason: unknown) => void) {
+  /** An answer with an error status is an answer to who calls `fetch`, unless it `rejects`. */
+  constructor(wire: Wire, outgoing: Outgoing, resolve: (response: Response) => void, reject: (reason: unknown) => void, rejects = false) {
     super(wire, outgoing, reject);
     this.#resolve = resolve;
+    this.#rejects = rejects;
   }
 
   finish(): void {
@@ -414,10 +417,9 @@ export class FetchTask extends HttpTask {
     return true;
   }
 
-  /** An answer with an error status is an answer, to who calls `fetch`. */
   protected override rejectWith(failed: Failed): void {
-    const last = failed.status !== 0 && failed.kind <= 3 ? this.last : undefined;
-    if (last?.response.status !== failed.status) {
+    const last = !this.#rejects && failed.status !== 0 && failed.kind <= 3 ? this.last : undefined;
+    if (!last || last.response.status !== failed.status) {
       super.rejectWith(failed);
       return;
     }
