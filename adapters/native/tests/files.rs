@@ -11,6 +11,7 @@ use cxone_client::{ErrorKind, JobStyle};
 use cxone_mock::{Fault, Mock, Rule};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 const JOBS: &str = "/data-extraction/v1/jobs";
 
@@ -103,6 +104,25 @@ async fn a_job_that_fails_or_does_not_end_is_an_error_that_says_so() {
     mock.script(Rule::on("/data-extraction/v1/jobs/", Fault::status(200).body("{}")));
     let error = job().run().await.unwrap_err();
     assert!(error.to_string().contains("`jobStatus.status`"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_waits_past_a_jobs_deadline() {
+    let mock = Mock::builder().job_polls(1000).start().await.unwrap();
+    let job = client(&mock).job(JobStyle::data_extraction(), JOBS);
+    // Its family is asked after every 30 s.
+    let job = job.deadline(Duration::from_secs(10));
+    let error = timeout(Duration::from_secs(5), job.run()).await.expect("at once").unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Job);
+    assert!(error.to_string().ends_with("is not done within its deadline"), "{error}");
+    assert_eq!(mock.log().iter().filter(|it| it.path.starts_with(JOBS)).count(), 2);
+}
+
+#[tokio::test]
+async fn a_job_without_a_deadline_has_none() {
+    let mock = Mock::builder().job_polls(1).start().await.unwrap();
+    let job = client(&mock).job(JobStyle::data_extraction(), JOBS).deadline(Duration::MAX);
+    job.poll_every(Duration::from_millis(1)).run().await.unwrap();
 }
 
 #[tokio::test]
