@@ -69,6 +69,7 @@ export async function download(cx: CxoneClient, url: string | URL, file: string 
       const fields = new Headers(headers as HeadersInit);
       fields.set('accept', '*/*');
       fields.set('accept-encoding', 'identity');
+      fields.delete('range');
       if (part.etag !== undefined && before > 0) {
         fields.set('range', `bytes=${before}-`);
         fields.set('if-range', part.etag);
