@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -44,13 +44,33 @@ async function start(t, options) {
 }
 
 /** A server of one file: what it is asked for, and how it answers. */
-async function store(t, answer) {
+async function store(t, answer, options) {
+  const { file, ...rest } = folder(t);
   const asked = [];
   const { url } = await serve(t, (request, response) => {
     asked.push(request.headers);
-    answer(request, response, asked.length);
+    return answer(request, response, asked.length);
   });
-  return { url: `${url}/file`, asked, cx: anonymous(t, url), ...folder(t) };
+  /** Sends that, and breaks the connection once it is on disk, so many bytes in all: what nobody has read by then would be lost. */
+  const cut = async (response, piece, size) => {
+    response.write(piece);
+    await until(`${size} bytes are there`, () => existsSync(`${file}.part`) && statSync(`${file}.part`).size === size);
+    response.destroy();
+  };
+  return { url: `${url}/file`, asked, cut, cx: anonymous(t, url, options), file, ...rest };
+}
+
+/** Such a server, which knows ranges, and ends its answers early after so many bytes each, or with a status. */
+async function ranged(t, ends, options) {
+  const made = await store(t, ({ headers }, response, n) => {
+    const end = ends[n - 1];
+    if (end >= 200 && end < 600) return response.writeHead(end).end();
+    const from = headers['if-range'] === '"v1"' ? Number(/\d+/.exec(headers.range)) : 0;
+    const range = `bytes ${from}-${SIZE - 1}/${SIZE}`;
+    response.writeHead(from ? 206 : 200, { etag: '"v1"', 'content-length': SIZE - from, 'repr-digest': `sha-256=:${base64('sha256', WHOLE)}:`, ...(from && { 'content-range': range }) });
+    return end ? made.cut(response, WHOLE.subarray(from, from + end), from + end) : response.end(WHOLE.subarray(from));
+  }, options);
+  return made;
 }
 
 test('a recording is fetched from where it is, checked, and carries no token there', async (t) => {
@@ -66,59 +86,62 @@ test('a recording is fetched from where it is, checked, and carries no token the
   assert.deepEqual(readFileSync(file), WHOLE);
 });
 
-test('over undici’s own request, too', async (t) => {
-  const { cx, address, file, files } = await start(t, { transport: undiciTransport(undici) });
-  await files({ truncate: 30_000 });
-  assert.deepEqual(await download(cx, address, file), { path: file, bytes: SIZE, resumed: 30_000, verified: true });
-  assert.deepEqual(readFileSync(file), WHOLE);
-});
-
 test('of the base URL’s origin a file is fetched with the token', async (t) => {
   const { cx, file } = await start(t);
   const { bytes } = await download(cx, '/incontactapi/services/v34.0/agents', file, { params: { top: 1 } });
   assert.ok(bytes > 0);
 });
 
-test('a download goes on where its body ended', async (t) => {
-  const { cx, address, file, files, names, ranges } = await start(t);
-  await files({ truncate: 30_000 }, { truncate: 20_000 });
-  assert.deepEqual(await download(cx, address, file), { path: file, bytes: SIZE, resumed: 50_000, verified: true });
+test('a download goes on where its body ended, over both transports', async (t) => {
+  for (const options of [{}, { transport: undiciTransport(undici) }]) {
+    const { url, asked, cx, file, names } = await ranged(t, [30_000, 20_000], options);
+    assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 50_000, verified: true });
+    assert.deepEqual(readFileSync(file), WHOLE);
+    assert.deepEqual(names(), ['file.wav']);
+    assert.deepEqual(asked.map((it) => it.range), [undefined, 'bytes=30000-', 'bytes=50000-']);
+  }
+});
+
+test('a store as the platform has it may break off whenever it likes', async (t) => {
+  const { cx, address, file, files, names } = await start(t);
+  await files({ truncate: 30_000 }, { truncate: 20_000 }, { connection: 'reset' }, { truncate: 10 });
+  const { bytes, verified } = await download(cx, address, file);
+  assert.deepEqual([bytes, verified], [SIZE, true]);
   assert.deepEqual(readFileSync(file), WHOLE);
   assert.deepEqual(names(), ['file.wav']);
-  assert.equal(await ranges(), 3);
 });
 
 test('a later call goes on with what an earlier one left', async (t) => {
-  const { cx, address, file, files, names, dir } = await start(t);
-  await files({ truncate: 30_000 }, { status: 500 }, { status: 404 });
-  assert.equal((await rejection(download(cx, address, file))).code, 'SERVER');
+  const { url, cx, file, names, dir } = await ranged(t, [30_000, 500, 404]);
+  assert.equal((await rejection(download(cx, url, file))).code, 'SERVER');
   assert.deepEqual(names(), ['file.wav.part', 'file.wav.part.etag']);
-  assert.equal((await rejection(download(cx, address, file))).status, 404);
-  assert.deepEqual(await download(cx, address, file), { path: file, bytes: SIZE, resumed: 30_000, verified: true });
+  assert.equal((await rejection(download(cx, url, file))).status, 404);
+  assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 30_000, verified: true });
   assert.deepEqual(readFileSync(file), WHOLE);
 
   const part = join(dir, 'file.wav.part');
+  const { cx: other, address } = await start(t);
   // What is there is of another version, of none that is known, or longer than what is there now.
   for (const [rest, etag] of [['something else', '"v0"'], ['something else', 'W/"v1"'], ['something else'], [bytes(SIZE + 5), '"v1"'], [WHOLE, '"v1"']]) {
     writeFileSync(part, rest);
     if (etag) writeFileSync(`${part}.etag`, etag);
-    assert.deepEqual(await download(cx, address, file), { path: file, bytes: SIZE, resumed: 0, verified: true });
+    assert.deepEqual(await download(other, address, file), { path: file, bytes: SIZE, resumed: 0, verified: true });
     assert.deepEqual(readFileSync(file), WHOLE);
     assert.deepEqual(names(), ['file.wav']);
   }
 });
 
 test('If-Range and Range are what RFC 9110 has them be', async (t) => {
-  const { url, asked, cx, file } = await store(t, ({ headers }, response, n) => {
+  const made = await store(t, ({ headers }, response, n) => {
     response.setHeader('etag', '"v7"');
     if (n === 1) {
       response.setHeader('content-length', SIZE);
-      response.write(WHOLE.subarray(0, 40_000), () => setTimeout(() => response.destroy(), 50));
-      return;
+      return made.cut(response, WHOLE.subarray(0, 40_000), 40_000);
     }
     response.writeHead(206, { 'content-range': `bytes ${/\d+/.exec(headers.range)}-${SIZE - 1}/${SIZE}` });
     response.end(WHOLE.subarray(Number(/\d+/.exec(headers.range))));
   });
+  const { url, asked, cx, file } = made;
   assert.deepEqual(await download(cx, url, file, { headers: { 'x-a': 'b', range: 'bytes=1-2' } }), { path: file, bytes: SIZE, resumed: 40_000, verified: false });
   assert.deepEqual(readFileSync(file), WHOLE);
   const [first, second] = asked;
@@ -128,12 +151,13 @@ test('If-Range and Range are what RFC 9110 has them be', async (t) => {
 
 test('without a strong ETag it begins anew', async (t) => {
   for (const etag of [undefined, 'W/"v1"']) {
-    const { url, asked, cx, file, names } = await store(t, (_, response, n) => {
+    const made = await store(t, (_, response, n) => {
       if (etag) response.setHeader('etag', etag);
       response.setHeader('content-length', SIZE);
       if (n > 1) return response.end(WHOLE);
-      response.write(WHOLE.subarray(0, 40_000), () => setTimeout(() => response.destroy(), 50));
+      return made.cut(response, WHOLE.subarray(0, 40_000), 40_000);
     });
+    const { url, asked, cx, file, names } = made;
     assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 0, verified: false });
     assert.deepEqual(readFileSync(file), WHOLE);
     assert.equal(asked[1].range, undefined);
@@ -184,19 +208,19 @@ test('what is not what the server states never gets its name', async (t) => {
 test('a checksum is that of the whole file, whichever answers brought it', async (t) => {
   const digest = { 'repr-digest': `sha-256=:${base64('sha256', WHOLE)}:` };
   for (const broken of [false, true]) {
-    const { url, cx, file, names } = await store(t, ({ headers }, response, n) => {
+    const made = await store(t, ({ headers }, response, n) => {
       response.setHeader('etag', '"v1"');
       response.setHeader('content-md5', base64('md5', 'of the body that is sent'));
       if (n === 1) {
         response.setHeader('content-length', SIZE);
-        response.write(WHOLE.subarray(0, 40_000), () => setTimeout(() => response.destroy(), 50));
-        return;
+        return made.cut(response, WHOLE.subarray(0, 40_000), 40_000);
       }
       const rest = Buffer.from(WHOLE.subarray(40_000));
       if (broken) rest[7] ^= 1;
       assert.equal(headers.range, 'bytes=40000-');
       response.writeHead(206, { ...digest, 'content-range': `bytes 40000-${SIZE - 1}/${SIZE}` }).end(rest);
     });
+    const { url, cx, file, names } = made;
     if (broken) assert.match((await rejection(download(cx, url, file))).message, /checksum/);
     else assert.equal((await download(cx, url, file)).verified, true);
     assert.deepEqual(names(), broken ? [] : ['file.wav']);
@@ -205,15 +229,15 @@ test('a checksum is that of the whole file, whichever answers brought it', async
 
 test('a wrong length is told', async (t) => {
   // More than stated, as only a part can bring it: HTTP ends a whole body at its Content-Length.
-  const { url, cx, file, names } = await store(t, (_, response, n) => {
+  const made = await store(t, (_, response, n) => {
     response.setHeader('etag', '"v1"');
     if (n === 1) {
       response.setHeader('content-length', 100);
-      response.write('0123456789', () => setTimeout(() => response.destroy(), 50));
-      return;
+      return made.cut(response, '0123456789', 10);
     }
     response.writeHead(206, { 'content-range': 'bytes 10-19/20' }).end('0123456789abc');
   });
+  const { url, cx, file, names } = made;
   const error = await rejection(download(cx, url, file));
   assert.deepEqual([error.code, error.message], ['DOWNLOAD', 'Download Error: 23 bytes of 20 came']);
   assert.deepEqual(names(), []);
