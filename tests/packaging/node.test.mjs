@@ -96,7 +96,7 @@ test('both module systems name the same things', async () => {
   const require = createRequire(join(consumer, 'x.cjs'));
   const cwd = folder('node-names', {
     'names.mjs': `const names = {};
-      for (const entry of ['', '/core', '/axios', '/undici']) names[entry] = Object.keys(await import('cxone-client' + entry)).sort();
+      for (const entry of ['', '/core', '/axios', '/undici', '/jobs', '/download', '/agent']) names[entry] = Object.keys(await import('cxone-client' + entry)).sort();
       console.log(JSON.stringify(names));`,
   });
   const names = JSON.parse(await run(node, ['names.mjs'], { cwd }));
@@ -108,7 +108,35 @@ test('both module systems name the same things', async () => {
     assert.ok(names[''].includes(name), name);
   }
   assert.deepEqual(names['/core'], ['Engine', 'init']);
+  assert.deepEqual([names['/jobs'], names['/download'], names['/agent']], [['runJob'], ['download', 'runJobTo'], ['agentEvents']]);
   assert.ok(statSync(require.resolve('cxone-client/wasm')).size > 10_000);
+});
+
+test('a job’s result is on disk, from a module, from CommonJS, and bundled; its errors are the package’s own', async (t) => {
+  const server = await mock(t, '--job-polls', '0');
+  const body = `
+    const { CXONE_BASE_URL: baseUrl, CXONE_CLIENT_ID: clientId, CXONE_CLIENT_SECRET: clientSecret } = process.env;
+    (async () => {
+      const cx = new CxoneClient({ baseUrl, clientId, clientSecret });
+      const { job, file } = await runJobTo(cx, 'data-extraction', '/data-extraction/v1/jobs', 'result.csv');
+      const lost = await runJob(cx, 'report', '/data-extraction/v1/jobs/x').catch((error) => error);
+      const unwritten = await download(cx, job.result, 'no/such/folder').catch((error) => error);
+      const events = [];
+      for await (const event of agentEvents(cx, '/incontactapi/services/v34.0/agent-sessions/s-1')) if (events.push(event) === 2) break;
+      console.log(file.bytes, file.verified, lost instanceof CxoneError, unwritten instanceof DownloadError, events.length);
+      await cx.close();
+    })();`;
+  const entries = { 'cxone-client': ['CxoneClient', 'CxoneError', 'DownloadError'], 'cxone-client/jobs': ['runJob'], 'cxone-client/download': ['download', 'runJobTo'], 'cxone-client/agent': ['agentEvents'] };
+  const head = (line) => Object.entries(entries).map(([from, names]) => line(`{ ${names.join(', ')} }`, from)).join('\n');
+  const cwd = folder('node-jobs', {
+    'app.mjs': head((names, from) => `import ${names} from '${from}';`) + body,
+    'app.cjs': head((names, from) => `const ${names} = require('${from}');`) + body,
+  });
+  await build({ absWorkingDir: cwd, entryPoints: ['app.mjs'], outfile: 'bundle.mjs', bundle: true, platform: 'node', target: 'node20', format: 'esm' });
+  copyFileSync(join(consumer, 'node_modules/cxone-client/dist/cxone.wasm'), join(cwd, 'cxone.wasm'));
+  for (const file of ['app.mjs', 'app.cjs', 'bundle.mjs']) {
+    assert.equal(await run(node, [file], { cwd, env: server.env, timeout: 30_000 }), '100000 true true true 2\n', file);
+  }
 });
 
 test('importing it does nothing, and a client that does nothing lets the process exit', async () => {

@@ -20,7 +20,7 @@ test('there are blocks', () => assert.ok(blocks.length >= 8, String(blocks.lengt
 
 for (const [i, code] of blocks.entries()) {
   test(`block ${i + 1}: ${code.split('\n').find((line) => line && !line.startsWith('import'))}`, async (t) => {
-    const server = await mock(t, '--interactions', '250');
+    const server = await mock(t, '--interactions', '250', '--job-polls', '0');
     // A block goes on with the client of the first, where it makes none.
     const client = code.includes('cx = ') || !/\bcx\b/.test(code) ? '' : "import { CxoneClient as Client } from 'cxone-client';\nconst cx = await Client.fromEnv();\n";
     const worker = code.includes('export default');

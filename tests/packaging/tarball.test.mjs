@@ -13,7 +13,7 @@ const files = readdirSync(root, { recursive: true }).filter((file) => statSync(j
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 test('the tarball holds these files and no others', () => {
-  const code = ['axios', 'node', 'undici'].flatMap((it) => [`${it}.js`, `${it}.js.map`, `${it}.cjs`, `${it}.cjs.map`]);
+  const code = ['agent', 'axios', 'download', 'jobs', 'node', 'undici'].flatMap((it) => [`${it}.js`, `${it}.js.map`, `${it}.cjs`, `${it}.cjs.map`]);
   const intended = [
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
     ...[...code, 'web.js', 'web.js.map', 'workerd.js', 'workerd.js.map', 'core.js', 'core.cjs', 'core-web.js', 'core-workerd.js', 'cxone.wasm'].map((it) => `dist/${it}`),

@@ -99,6 +99,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     poll_size: usize,
 
+    /// How often a job is still running when it is asked for
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    job_polls: u32,
+
     /// Milliseconds after a refusal in which an arrival counts as under way, not as early
     #[arg(long, value_name = "MS", default_value_t = 250)]
     early_grace: u64,
@@ -131,6 +135,7 @@ impl Args {
             .token_lifetime(Duration::from_secs(self.token_lifetime))
             .expires_in(self.expires_in.clone())
             .poll_size(self.poll_size)
+            .job_polls(self.job_polls)
             .early_grace(Duration::from_millis(self.early_grace))
             .cors(self.cors);
         for limit in &self.limits {
