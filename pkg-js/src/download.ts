@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 import type { CxoneClient } from './client.js';
 import { CxoneError, DownloadError, JobError, NetworkError, type ErrorDetails } from './errors.js';
-import { submitJob, type JobDone, type JobOptions, type JobStyle } from './jobs.js';
+import type { JobDone, JobOptions, JobStyle } from './jobs.js';
 import { isStrong, Part } from './part.js';
 import type { RequestOptions } from './request.js';
 import { milliseconds } from './settings.js';
 import { checkSignal } from './signals.js';
 import { LONGEST } from './sleep.js';
+import { submitJob } from './submit.js';
 
 /** A body that brings nothing for so long is given up, and the rest asked for. */
 const STALL = 30_000;
