@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { build } from 'esbuild';
 
-import { bin, consumer, folder, mock, run } from './support.mjs';
+import { bin, consumer, FILES, folder, mock, run } from './support.mjs';
 
 const SYNC = ['--interactions', '450', '--limit', 'fixed:3/1s'];
 const app = (name) => folder(name, {}, { fixtures: ['app.mjs', 'app.cjs', 'sync.mjs'] });
@@ -27,6 +27,16 @@ test('Deno', async (t) => {
   await assertSynced(JSON.parse(out), server);
 });
 
+test('Deno and Bun run jobs, and write files', async (t) => {
+  const cwd = folder('files', {}, { fixtures: ['files.mjs'] });
+  const deno = [program('deno'), 'run', '--allow-net', '--allow-env', '--allow-read', '--allow-write', '--no-lock', '--cached-only'];
+  for (const [command, ...args] of [deno, [bun(), 'run']]) {
+    const server = await mock(t, '--job-polls', '0');
+    const out = await run(command, [...args, 'files.mjs'], { cwd, env: { ...server.env, DENO_NO_UPDATE_CHECK: '1' }, timeout: 60_000 });
+    assert.equal(out, FILES, command);
+  }
+});
+
 for (const file of ['app.mjs', 'app.cjs']) {
   test(`Bun, ${file}`, async (t) => {
     const server = await mock(t, ...SYNC);
@@ -36,7 +46,7 @@ for (const file of ['app.mjs', 'app.cjs']) {
 }
 
 test('workerd, bundled as for Cloudflare, a client each request', async (t) => {
-  const server = await mock(t, ...SYNC);
+  const server = await mock(t, ...SYNC, '--job-polls', '0');
   const cwd = folder('workerd', {}, { fixtures: ['worker.js', 'sync.mjs'] });
   // As wrangler does: modules of WebAssembly stay modules.
   await build({
@@ -80,6 +90,7 @@ test('workerd, bundled as for Cloudflare, a client each request', async (t) => {
   // Another request in the same isolate has a client of its own.
   const again = await (await fetch(url)).json();
   assert.deepEqual([again.unique, again.tokenFetches], [450, 1]);
+  assert.deepEqual(await (await fetch(`${url}/jobs`)).json(), { id: 'job-1', Type: 'AgentState' });
 });
 
 /** A runtime's program: npm links it. */

@@ -15,6 +15,9 @@ if (!consumer || !tarball) throw new Error('start the tests by `npm test`, which
 
 const tools = createRequire(import.meta.url);
 
+/** What `fixtures/files.mjs` prints where all is well. */
+export const FILES = '100000 true true true 2\n';
+
 /** A fresh folder of a consumer with these files, and links to these tools of ours. */
 export function folder(name, files = {}, { type = 'module', fixtures = [] } = {}) {
   const made = join(consumer, name);
