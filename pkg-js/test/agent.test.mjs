@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CxoneClient } from 'cxone-client';
 import { agentEvents } from 'cxone-client/agent';
-import { anonymous, client, CREDENTIALS, ECHO, FAST, rejection, serve, sleep, startMock } from './helper.mjs';
+import { anonymous, client, ECHO, platform, rejection, serve, sleep, startMock } from './helper.mjs';
 
 const SESSION = '/incontactapi/services/v34.0/agent-sessions/s-1';
 const APART = { scopes: [{ name: 'agent-events', concurrency: 4, apart: true }] };
@@ -44,9 +43,7 @@ test('events come by long polls, and 304 asks again', async (t) => {
 
 test('on NICE’s own platform as well', async (t) => {
   const mock = await startMock(t);
-  const cx = new CxoneClient({ issuer: mock.url, ...CREDENTIALS, accessKeyId: 'mock-key', accessKeySecret: 'mock-key-secret====', backoff: FAST, seed: 7 });
-  t.after(() => void cx.close({ drain: false }));
-  assert.equal((await take(agentEvents(cx, SESSION), 2)).length, 2);
+  assert.equal((await take(agentEvents(platform(t, mock), SESSION), 2)).length, 2);
 });
 
 test('several come in one answer, in order, and 304 and 204 bring none', async (t) => {

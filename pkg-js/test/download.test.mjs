@@ -14,7 +14,7 @@ import { DownloadError } from 'cxone-client';
 import { download, runJobTo } from 'cxone-client/download';
 import { undiciTransport } from 'cxone-client/undici';
 import * as undici from 'undici';
-import { anonymous, client, rejection, run, serve, sleep, startMock, until } from './helper.mjs';
+import { anonymous, client, platform, rejection, run, serve, sleep, startMock, until } from './helper.mjs';
 
 const JOBS = '/data-extraction/v1/jobs';
 const SIZE = 100_000;
@@ -83,6 +83,17 @@ test('a recording is fetched from where it is, checked, and carries no token the
   // It takes the place of what is there.
   writeFileSync(file, 'an older one');
   assert.equal((await download(cx, new URL(address), pathToFileURL(file))).path, file);
+  assert.deepEqual(readFileSync(file), WHOLE);
+});
+
+test('a recording of NICE’s own platform, and what a job of it has made', async (t) => {
+  const mock = await startMock(t);
+  const { file } = folder(t);
+  const cx = platform(t, mock);
+  const found = { path: file, bytes: SIZE, resumed: 0, verified: true };
+  assert.deepEqual(await download(cx, await recording(cx), file), found);
+  rmSync(file);
+  assert.deepEqual((await runJobTo(cx, 'report', '/incontactapi/services/v34.0/report-jobs/77', file, { pollEvery: 5 })).file, found);
   assert.deepEqual(readFileSync(file), WHOLE);
 });
 

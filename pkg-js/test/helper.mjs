@@ -82,6 +82,30 @@ export function anonymous(t, url, options = {}) {
   return cx;
 }
 
+/** A client that signs in to NICE's own platform, which that mock stands in for: by an access key, and discovery. */
+export function platform(t, mock, options = {}) {
+  const key = { accessKeyId: 'mock-key', accessKeySecret: 'mock-key-secret====' };
+  const cx = new CxoneClient({ issuer: mock.url, ...CREDENTIALS, ...key, backoff: FAST, seed: 7, ...options });
+  t.after(() => void cx.close({ drain: false }));
+  return cx;
+}
+
+const V34 = '/incontactapi/services/v34.0';
+
+/** The first contact of the mock's. */
+export const FIRST_DAY = Date.UTC(2020, 0, 1);
+
+/** Where the mock pages in each of the seven styles, and what to say of it. */
+export const STYLES = [
+  [INTERACTIONS, { style: 'cursor' }],
+  [`${V34}/agents`, { style: 'links', itemsField: 'agents', pageSize: 50 }],
+  [`${V34}/contacts/completed`, { style: 'updated-since', since: FIRST_DAY - 1000 }],
+  [`${V34}/skills/summary`, { style: 'windows', itemsField: 'skillSummaries', since: FIRST_DAY, until: new Date(FIRST_DAY + 864e5), window: 36e5 }],
+  ['/dfo/3.0/contacts', { style: 'scroll' }],
+  ['/interaction-analytics-gateway/v2/segments/analyzed', { style: 'segments' }],
+  ['/user-management/v1/users/search', { style: 'search', data: { filter: 'x' } }],
+];
+
 /** A server of its own on a free port; gives its URL. */
 export async function serve(t, handler) {
   const server = http.createServer(handler);

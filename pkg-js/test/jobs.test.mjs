@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { CxoneClient, JobError } from 'cxone-client';
+import { JobError } from 'cxone-client';
 import { runJob } from 'cxone-client/jobs';
 import { build } from 'esbuild';
-import { anonymous, client, CREDENTIALS, FAST, once, rejection, serve, sleep, startMock } from './helper.mjs';
+import { anonymous, client, once, platform, rejection, serve, sleep, startMock } from './helper.mjs';
 
 const EXTRACTIONS = '/data-extraction/v1/jobs';
 const V34 = '/incontactapi/services/v34.0';
@@ -36,16 +36,25 @@ test('each family is submitted, asked after where it keeps its jobs, and done', 
   }
 });
 
-test('a job on NICE’s own platform, found by discovery, is asked after as NICE wants it', async (t) => {
+test('on NICE’s own platform, too, where calls of Data Extraction keep their distance', async (t) => {
   const mock = await startMock(t);
-  const cx = new CxoneClient({ issuer: mock.url, ...CREDENTIALS, accessKeyId: 'mock-key', accessKeySecret: 'mock-key-secret====', backoff: FAST, seed: 7 });
-  t.after(() => void cx.close({ drain: false }));
-  // Calls of Data Extraction keep 30 s between them, which this deadline does not allow.
+  const cx = platform(t, mock);
+  // They keep 30 s between them, which this deadline does not allow.
   const error = await rejection(runJob(cx, 'data-extraction', EXTRACTIONS, { ...QUICK, deadline: 500 }));
   assert.equal(error.code, 'TIMEOUT');
   assert.equal((await mock.log()).filter((it) => it.path.startsWith(EXTRACTIONS)).length, 1);
   // Other families have a pace of their own.
-  assert.equal((await runJob(cx, ...FAMILIES[1], QUICK)).id, 'job-2');
+  for (const [style, path] of FAMILIES.slice(1)) assert.ok((await runJob(cx, style, path, QUICK)).id);
+
+  // Whoever is allowed more may say so.
+  await mock.reset();
+  const pacing = { requests: 1, per: 100, burst: 1, fixed: true };
+  const faster = platform(t, mock, { scopes: [{ name: 'data-extraction', concurrency: 1, pacing }] });
+  const { result } = await runJob(faster, 'data-extraction', EXTRACTIONS, QUICK);
+  assert.ok(result);
+  const times = (await mock.log()).filter((it) => it.path.startsWith(EXTRACTIONS)).map((it) => it.at_ms);
+  assert.equal(times.length, 4);
+  assert.ok(times[3] - times[0] >= 250, `${times}`);
 });
 
 test('what is asked is what was said', async (t) => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { client, ECHO, INTERACTIONS, rejection, serve, sleep, startMock } from './helper.mjs';
+import { client, ECHO, INTERACTIONS, platform, rejection, serve, sleep, startMock, STYLES } from './helper.mjs';
 
 const id = (index) => `int-${String(index + 1).padStart(6, '0')}`;
 const ids = (from, to) => Array.from({ length: to - from }, (_, i) => id(from + i));
@@ -179,42 +179,32 @@ test('X30 X27 a signal ends a run, and options that cannot be used are told', as
   }
 });
 
-const V34 = '/incontactapi/services/v34.0';
-const FIRST_DAY = Date.UTC(2020, 0, 1);
-const STYLES = [
-  [INTERACTIONS, { style: 'cursor' }],
-  [`${V34}/agents`, { style: 'links', itemsField: 'agents', pageSize: 50 }],
-  [`${V34}/contacts/completed`, { style: 'updated-since', since: FIRST_DAY - 1000 }],
-  [`${V34}/skills/summary`, { style: 'windows', itemsField: 'skillSummaries', since: FIRST_DAY, until: new Date(FIRST_DAY + 864e5), window: 36e5 }],
-  ['/dfo/3.0/contacts', { style: 'scroll' }],
-  ['/interaction-analytics-gateway/v2/segments/analyzed', { style: 'segments' }],
-  ['/user-management/v1/users/search', { style: 'search', data: { filter: 'x' } }],
-];
-
-test('each style brings each record once, through throttles, dead tokens, resets and new starts', async (t) => {
-  const mock = await startMock(t, '--interactions', '320', '--poll-size', '40');
-  for (const [url, options] of STYLES) {
-    await mock.faults(
-      { nth: 2, do: { status: 401 } },
-      { nth: 3, do: { connection: 'reset' } },
-      { nth: 4, do: { truncate: 100 } },
-      { nth: 5, do: { status: 429 } },
-    );
-    const found = [];
-    let state;
-    // Each run ends after two pages: the process is gone, and its state is on disk.
-    do {
-      let pages = 0;
-      for await (const page of client(t, mock).paginate(url, { ...options, ...(state && { state }) }).pages()) {
-        found.push(...page.items.map((it) => it.id));
-        state = JSON.parse(JSON.stringify(page.state));
-        if (++pages === 2) break;
-      }
-    } while (!state.done);
-    assert.deepEqual(found, ids(0, 320), url);
-    await mock.script({ clear: true });
-  }
-});
+for (const [grant, sign] of [['client credentials', client], ['an access key', platform]]) {
+  test(`each style brings each record once, with ${grant}, through throttles, dead tokens, resets and new starts`, async (t) => {
+    const mock = await startMock(t, '--interactions', '320', '--poll-size', '40');
+    for (const [url, options] of STYLES) {
+      await mock.faults(
+        { nth: 2, do: { status: 401 } },
+        { nth: 3, do: { connection: 'reset' } },
+        { nth: 4, do: { truncate: 100 } },
+        { nth: 5, do: { status: 429 } },
+      );
+      const found = [];
+      let state;
+      // Each run ends after two pages: the process is gone, and its state is on disk.
+      do {
+        let pages = 0;
+        for await (const page of sign(t, mock).paginate(url, { ...options, ...(state && { state }) }).pages()) {
+          found.push(...page.items.map((it) => it.id));
+          state = JSON.parse(JSON.stringify(page.state));
+          if (++pages === 2) break;
+        }
+      } while (!state.done);
+      assert.deepEqual(found, ids(0, 320), url);
+      await mock.script({ clear: true });
+    }
+  });
+}
 
 test('a search sends its filters in the body', async (t) => {
   const bodies = [];
@@ -249,7 +239,7 @@ test('X31 a link to another origin does not get the token', async (t) => {
 });
 
 test('what came after the end is had by a reopened run', async (t) => {
-  const url = `${V34}/contacts/completed`;
+  const url = '/incontactapi/services/v34.0/contacts/completed';
   const run = async (n, state) => {
     const cx = client(t, await startMock(t, '--interactions', String(n), '--poll-size', '40'));
     const run = cx.paginate(url, { style: 'updated-since', since: '2019-12-31', ...(state && { state: { ...state, done: false } }) });

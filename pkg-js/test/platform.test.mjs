@@ -4,17 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CxoneClient, TokenError } from 'cxone-client';
-import { FAST, rejection, startMock } from './helper.mjs';
+import { CREDENTIALS, platform, rejection, startMock } from './helper.mjs';
 
 const AGENTS = '/incontactapi/services/v34.0/agents';
 const KEY = { accessKeyId: 'mock-key', accessKeySecret: 'mock-key-secret====' };
-const CLIENT = { clientId: 'mock-client', clientSecret: 'mock-secret====' };
-
-function platform(t, mock, options = {}) {
-  const cx = new CxoneClient({ issuer: mock.url, ...CLIENT, ...KEY, backoff: FAST, seed: 7, ...options });
-  t.after(() => void cx.close({ drain: false }));
-  return cx;
-}
 
 const signIns = async (mock) =>
   (await mock.log()).map((it) => it.path).filter((path) => /^\/(auth|\.well-known)\//.test(path)).map((path) => path.split('/').pop());
@@ -88,11 +81,11 @@ test('what cannot be sent, or is missing, is told', async (t) => {
   const error = await rejection(platform(t, mock).get(AGENTS, { auth: false }));
   assert.match(error.cause.message, /needs an absolute URL/);
   for (const [options, field] of [
-    [{ ...CLIENT, accessKeyId: 'k' }, 'accessKeySecret'],
-    [{ ...CLIENT, accessKeySecret: 's' }, 'accessKeyId'],
+    [{ ...CREDENTIALS, accessKeyId: 'k' }, 'accessKeySecret'],
+    [{ ...CREDENTIALS, accessKeySecret: 's' }, 'accessKeyId'],
     [{ ...KEY }, 'clientId'],
-    [{ ...CLIENT, ...KEY, issuer: 'cxone' }, 'issuer'],
-    [{ ...CLIENT, issuer: mock.url }, 'baseUrl'],
+    [{ ...CREDENTIALS, ...KEY, issuer: 'cxone' }, 'issuer'],
+    [{ ...CREDENTIALS, issuer: mock.url }, 'baseUrl'],
   ]) {
     assert.throws(() => new CxoneClient(options), (thrown) => thrown.field === field, field);
   }
@@ -101,7 +94,7 @@ test('what cannot be sent, or is missing, is told', async (t) => {
 test('any OAuth server can be discovered for client credentials', async (t) => {
   const mock = await startMock(t, '--interactions', '3');
   await mock.script({ rules: [{ on: '/.well-known/openid', do: { status: 200, body: JSON.stringify({ token_endpoint: `${mock.url}/oauth2/token` }) } }] });
-  const cx = new CxoneClient({ baseUrl: mock.url, issuer: mock.url, ...CLIENT });
+  const cx = new CxoneClient({ baseUrl: mock.url, issuer: mock.url, ...CREDENTIALS });
   t.after(() => void cx.close({ drain: false }));
   await cx.get(AGENTS);
   const { discoveries, token_fetches } = await mock.stats();
