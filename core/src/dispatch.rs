@@ -49,6 +49,24 @@ impl Engine {
         }
     }
 
+    /// May a request of this lane be sent now, if nobody else waits? That is looked at by itself,
+    /// since most requests of a client that is not at its limits are sent as they come.
+    pub(crate) fn may_send_at_once(&self, lane: u32, class: Priority) -> bool {
+        let now = self.now.instant;
+        let asker = Asker { high: class == Priority::High, backlog: 1 };
+        !self.is_held()
+            && (self.slots < self.config.concurrency || self.queue.is_apart(lane))
+            && self.scopes.blocking(lane, now, asker).is_none()
+            && (!self.scopes.lane_key(lane).auth || matches!(self.token.need(now), Need::Use(_)))
+            && !self.timers.is_due(now)
+    }
+
+    /// Sends a request while nobody else waits: what queueing it would come to, for less.
+    pub(crate) fn send_alone(&mut self, lane: u32, slot: u32, class: Priority) {
+        self.fair.sent(class, [false; Priority::ALL.len()]);
+        self.send(lane, slot);
+    }
+
     /// The next request of a class that may be sent. Lanes that turn out to be blocked are parked
     /// until what blocks them changes. `free` is a lane that was just found to be none of these,
     /// and whether for HIGH: mostly all classes are in the same one.

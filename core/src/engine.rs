@@ -216,7 +216,7 @@ impl Engine {
             return Err(SubmitError::Closed);
         }
         check_scopes(job.scopes)?;
-        let waiting = self.queue.queued().iter().map(|n| u64::from(*n)).sum::<u64>();
+        let waiting = self.queue.waiting();
         if waiting + self.counters.alone >= u64::from(self.config.queue_limit) {
             return Err(SubmitError::QueueFull { limit: self.config.queue_limit });
         }
@@ -244,6 +244,9 @@ impl Engine {
         self.timers.set(deadline, Wake::Deadline, id.slot());
         match self.cannot_wait(id.slot()) {
             Some(error) => self.finish(id.slot(), Err(error)),
+            None if waiting == 0 && self.may_send_at_once(lane, job.priority) => {
+                self.send_alone(lane, id.slot(), job.priority);
+            }
             None => self.queue.push(id.slot()),
         }
         self.settle();

@@ -98,7 +98,8 @@ impl RequestId {
         RequestId((u64::from(generation % Self::GENERATIONS) << 32) | u64::from(slot))
     }
 
-    pub(crate) fn slot(self) -> u32 {
+    /// Its place among the requests that an engine has: a small number, used again when it is over.
+    pub fn slot(self) -> u32 {
         self.0 as u32
     }
 

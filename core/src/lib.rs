@@ -162,6 +162,6 @@ pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};
 pub use reading::{Mode, Reading, ResetUnit};
 pub use sign_in::{AccessKey, SignIn, SignInConfig, SignInRequest};
-pub use signals::{SIGNAL_HEADERS, Signals};
+pub use signals::{SIGNAL_HEADERS, Signals, is_signal_header};
 pub use status::status_text;
 pub use time::{Instant, Now, Wall};

@@ -88,6 +88,8 @@ pub const MEDIA_PLAYBACK: &str = "media-playback";
 pub const DATA_EXTRACTION: &str = "data-extraction";
 /// `get-next-event` of agent sessions, which the server holds for up to a minute.
 pub const AGENT_EVENTS: &str = "agent-events";
+/// The APIs of the ACD: admin, agent, real-time, reporting, WFM.
+const ACD: &str = "incontactapi";
 const DIGITAL: &str = "dfo";
 const DIGITAL_UPDATE: &str = "dfo/contact-update";
 const DIGITAL_GET: &str = "dfo/contact-get";
@@ -150,27 +152,34 @@ impl PublishedLimit {
 /// ```
 pub fn scopes(method: &str, path: &str) -> Vec<String> {
     let bare = path.split(['?', '#']).next().unwrap_or_default();
-    let segments: Vec<&str> = bare.split('/').filter(|segment| !segment.is_empty()).collect();
-    let reads = matches!(method, "GET" | "HEAD");
-    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    match &segments[..] {
-        [DIGITAL, _, "contacts", id, ..] if !reads => {
-            let mut scopes = vec![text!["dfo/contact/", *id]];
-            scopes.extend([DIGITAL_UPDATE, DIGITAL].map(str::to_owned));
-            scopes
-        }
-        [DIGITAL, _, "contacts", ..] if reads => named(&[DIGITAL_GET, DIGITAL]),
-        [DIGITAL, _, "channels", _, "outbound", ..] if !reads => {
-            named(&[DIGITAL_OUT, DIGITAL_UPDATE, DIGITAL])
-        }
-        [DIGITAL, _, "channels", _, "messages", ..] if !reads => {
-            named(&[DIGITAL_IN, DIGITAL_UPDATE, DIGITAL])
-        }
-        [.., "agent-sessions", _, "get-next-event"] => named(&[AGENT_EVENTS]),
-        // In the wild it is written in both ways.
-        [first, ..] if first.eq_ignore_ascii_case("incontactapi") => named(&["incontactapi"]),
-        _ => vec![api_family(path)],
+    if bare.ends_with("/get-next-event") {
+        return vec![AGENT_EVENTS.to_owned()];
     }
+    let family = api_family(path);
+    if family != DIGITAL {
+        // In the wild it is written in both ways.
+        let acd = family.eq_ignore_ascii_case(ACD);
+        return vec![if acd { ACD.to_owned() } else { family }];
+    }
+    let mut segments = bare.split('/').filter(|segment| !segment.is_empty()).skip(2);
+    let [what, id, action] = [segments.next(), segments.next(), segments.next()];
+    let reads = matches!(method, "GET" | "HEAD");
+    let mut scopes = Vec::new();
+    match (what, id, action) {
+        (Some("contacts"), _, _) if reads => scopes.push(DIGITAL_GET.to_owned()),
+        (Some("contacts"), Some(id), _) => {
+            scopes.extend([["dfo/contact/", id].concat(), DIGITAL_UPDATE.to_owned()]);
+        }
+        (Some("channels"), _, Some("outbound")) if !reads => {
+            scopes.extend([DIGITAL_OUT, DIGITAL_UPDATE].map(str::to_owned));
+        }
+        (Some("channels"), _, Some("messages")) if !reads => {
+            scopes.extend([DIGITAL_IN, DIGITAL_UPDATE].map(str::to_owned));
+        }
+        _ => {}
+    }
+    scopes.push(family);
+    scopes
 }
 
 /// The API family that a path belongs to: requests of one family share the server's limits, and

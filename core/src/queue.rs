@@ -360,6 +360,11 @@ impl<T> Queue<T> {
         self.queued
     }
 
+    /// And in all classes.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.queued.iter().map(|n| u64::from(*n)).sum()
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> u32 {
         self.entries

@@ -33,6 +33,11 @@ pub const SIGNAL_HEADERS: &[&str] = &[
     "x-rate-limit-reset",
 ];
 
+/// Is it the name, in lower case, of one of [`SIGNAL_HEADERS`]? For most it is not.
+pub fn is_signal_header(name: &str) -> bool {
+    matches!(name.as_bytes().first(), Some(b'd' | b'r' | b'x')) && SIGNAL_HEADERS.contains(&name)
+}
+
 /// The longest wait that is told; anything longer saturates to it: 2⁵³ − 1 ms, about 285 000
 /// years, the largest whole number of milliseconds that JavaScript holds exactly.
 pub const MAX_WAIT: Duration = Duration::from_millis(field::MAX_WAIT_MS);

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 /// A moment on the host's monotonic clock, in nanoseconds from an origin that the host chose.
 ///
-/// It is the engine's own type and not [`std::time::Instant`], since that one cannot be made
+/// It is the engine's own type and not `std::time::Instant`, since that one cannot be made
 /// from a number: a test, a trace and a WebAssembly host all need to.
 ///
 /// Arithmetic saturates: a server that asks for a wait of 10²⁰ seconds yields [`Instant::FAR`].

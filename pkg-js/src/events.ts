@@ -1,7 +1,7 @@
 /** What a client tells while it works. */
 
 /** Why a scope is paused. */
-export type PauseReason = 'stated' | 'backoff' | 'outage' | 'budget';
+export type PauseReason = 'stated' | 'backoff' | 'outage' | 'budget' | 'pace';
 
 /** Every event's `detail` has this: the line for a log. */
 interface Said {
@@ -15,9 +15,9 @@ export interface PauseDetail extends Said {
   ms: number;
   /** The moment at which it opens. */
   until: Date;
-  /** The server stated the wait, or did not; no answer came at all; or an announced budget is spent. */
+  /** The server stated the wait, or did not; no answer came at all; an announced budget is spent; or the rate that is believed had to meet a refusal. */
   reason: PauseReason;
-  /** The status of the answer, for `stated` and `backoff`. */
+  /** The status of the answer, for `stated`, `backoff` and `pace`. */
   status?: number;
   /** 1 for the first pause, one more for each that follows without recovery; 0 for a budget. */
   attempt: number;
@@ -31,6 +31,8 @@ export interface CxoneEventMap {
   reopen: CustomEvent<Said & { scope: string }>;
   /** The scope is back at its full concurrency. */
   recover: CustomEvent<Said & { scope: string }>;
+  /** What the scope's server is believed to allow has changed; the message says to what. */
+  limit: CustomEvent<Said & { scope: string }>;
   /** One request will be sent again by itself. */
   retry: CustomEvent<Said & { ms: number; failures: number; correlationId?: string }>;
   /** A token was fetched, and is used for `ms`. */
@@ -42,7 +44,7 @@ export interface CxoneEventMap {
 }
 
 const REASONS: PauseReason[] = ['stated', 'backoff', 'outage', 'budget'];
-const NAMES = ['pause', 'pause', 'pause', 'pause', 'reopen', 'recover', 'retry', 'token', 'tokenretry', 'tokenrefused'] as const;
+const NAMES = ['pause', 'pause', 'pause', 'pause', 'reopen', 'recover', 'retry', 'token', 'tokenretry', 'tokenrefused', 'pause', 'limit'] as const;
 
 /** A notice of the engine as its record has it. */
 export interface Notice {
@@ -62,10 +64,10 @@ export function eventOf(notice: Notice, now: number): CustomEvent {
   const ms = Math.ceil(wait);
   const known = Number.isNaN(status) ? {} : { status };
   let detail: object;
-  if (kind < 4) {
+  if (kind < 4 || kind === 10) {
     const date = new Date(Date.now() + Math.max(0, until - now));
-    detail = { message, scope, ms, until: date, reason: REASONS[kind], attempt: count, ...known };
-  } else if (kind < 6) {
+    detail = { message, scope, ms, until: date, reason: REASONS[kind] ?? 'pace', attempt: count, ...known };
+  } else if (kind < 6 || kind === 11) {
     detail = { message, scope };
   } else if (kind === 6) {
     detail = { message, ms, failures: count, ...(correlationId === undefined ? {} : { correlationId }) };

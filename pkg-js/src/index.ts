@@ -23,7 +23,7 @@ export type { CxoneResponse } from './http.js';
 export { Pagination, type Page, type PageState, type PageStyle, type PaginateOptions } from './paginate.js';
 export { PriorityRequestQueue, type QueueEntry, type QueueOptions } from './queue.js';
 export { PRIORITY, type Data, type Params, type Priority, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
-export type { EngineSettings } from './settings.js';
+export type { EngineSettings, KnownLimit, Pacing } from './settings.js';
 export type { Stats } from './stats.js';
 export type { Payload, Transport, TransportRequest, TransportResponse } from './transport.js';
 export {

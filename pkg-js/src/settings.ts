@@ -2,6 +2,21 @@
 
 import { ConfigError } from './errors.js';
 
+/** A limit of the server's, as you know it. */
+export interface KnownLimit {
+  /** So many requests, */
+  requests: number;
+  /** in so many milliseconds. */
+  per: number;
+  /** Left out: a quota a window, all of which may be used at once. Else an even rate, of which so many may go at once after a rest. */
+  burst?: number;
+  /** Keep to it, and learn nothing; else it is believed until answers say otherwise. */
+  fixed?: boolean;
+}
+
+/** How requests are paced: what the server allows is learned (the default); nothing is; or it is known. */
+export type Pacing = 'learned' | 'off' | KnownLimit;
+
 /** The settings that decide when a request is sent. Times are in milliseconds. */
 export interface EngineSettings {
   /** Requests in flight at once, 1 to 65 535. Default 8. */
@@ -38,6 +53,8 @@ export interface EngineSettings {
     /** More headers that state a wait in milliseconds, most trusted first. */
     msHeaders?: string[];
   };
+  /** How requests are paced. Default `learned`. */
+  pacing?: Pacing;
   /** Limits of single scopes. */
   scopes?: {
     /** The scope. */
@@ -46,6 +63,8 @@ export interface EngineSettings {
     concurrency?: number;
     /** They count apart from the client's `concurrency`: for long polls. */
     apart?: boolean;
+    /** How it is paced. Default: as the client's `pacing` says. */
+    pacing?: Pacing;
   }[];
   /** The seed of all jitter, a whole number, for a run that can be repeated. Default: random. */
   seed?: number;
@@ -66,7 +85,7 @@ export function encodeSettings(settings: EngineSettings, published = false): Enc
   const { backoff = {}, reading = {}, scopes = [], seed } = settings;
   object('backoff', backoff);
   object('reading', reading);
-  if (!Array.isArray(scopes)) throw new ConfigError('scopes', 'give an array of {name, concurrency, apart}');
+  if (!Array.isArray(scopes)) throw new ConfigError('scopes', 'give an array of {name, concurrency, apart, pacing}');
   const numbers = [
     count('concurrency', settings.concurrency),
     count('maxAttempts', settings.maxAttempts),
@@ -81,11 +100,12 @@ export function encodeSettings(settings: EngineSettings, published = false): Enc
     choice('backoff.stated', ['slight', 'half'], backoff.stated),
     choice('reading.mode', ['lenient', 'strict'], reading.mode),
     choice('reading.resetUnit', RESET_UNITS, reading.resetUnit),
+    ...pacing('pacing', settings.pacing),
   ];
   for (const scope of scopes) {
     object('scopes', scope);
     text('scopes.name', scope.name);
-    numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0);
+    numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0, ...pacing('scopes.pacing', scope.pacing));
   }
   numbers.push(published ? 1 : 0);
   const msHeaders = reading.msHeaders ?? [];
@@ -96,6 +116,15 @@ export function encodeSettings(settings: EngineSettings, published = false): Enc
   }
   const names = scopes.map((scope) => scope.name).join('\n');
   return [Float64Array.from(numbers), msHeaders.join('\n'), names, seed ?? random()];
+}
+
+function pacing(name: string, given: Pacing | undefined): number[] {
+  if (given === undefined) return [NaN, NaN, NaN, NaN];
+  if (typeof given !== 'object') return [choice(name, ['learned', 'off'], given), NaN, NaN, NaN];
+  object(name, given);
+  const { requests, per, burst, fixed } = given;
+  if (requests === undefined || per === undefined) throw new ConfigError(name, "choose 'learned', 'off' or {requests, per}");
+  return [fixed ? 2 : 3, count(`${name}.requests`, requests), milliseconds(`${name}.per`, per), count(`${name}.burst`, burst)];
 }
 
 /** A whole number below 2^53. Made when it is needed: Workers refuse randomness before a request. */

@@ -7,15 +7,17 @@ use alloc::borrow::ToOwned;
 use core::time::Duration;
 
 use cxone_core::profile::LIMITS;
-use cxone_core::{Backoff, Config, Mode, Reading, ResetUnit, ScopeConfig};
+use cxone_core::{Backoff, Config, KnownLimit, Mode, Pacing, Reading, ResetUnit, ScopeConfig};
 
 use crate::record::nanos;
 
 /// Reads the settings. `numbers` are, in this order: concurrency, max_attempts, queue_limit,
 /// fair_share, retry_for, max_wait, attempt_timeout, token_cooldown, backoff.base, backoff.cap,
 /// 1 for the tutorial's jitter on stated waits, 1 for strict reading, the reset unit (0 auto,
-/// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms); then for each of `scopes` its concurrency and 1
-/// if it is apart; then 1 if NICE's published limits are what the others start from. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
+/// 1 delta-s, 2 delta-ms, 3 epoch-s, 4 epoch-ms), the pacing; then for each of `scopes` its
+/// concurrency, 1 if it is apart, and its pacing; then 1 if NICE's published limits are what the
+/// others start from. A pacing is four numbers: 0 learned, 1 off, 2 fixed, 3 seeded; requests; in how
+/// long; burst. Times are in milliseconds. `ms_headers` and `scopes` are names, one a line.
 pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config {
     let mut numbers = numbers.iter().copied();
     let mut next = || numbers.next().unwrap_or(f64::NAN);
@@ -45,6 +47,7 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
         },
         ms_headers: ms_headers.lines().map(str::to_owned).collect(),
     };
+    config.pacing = pacing(&mut next).unwrap_or_default();
     for name in scopes.lines() {
         let mut concurrency = 0;
         let limit = next();
@@ -53,7 +56,7 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
             name: name.to_owned(),
             concurrency: (!limit.is_nan()).then_some(concurrency),
             apart: next() == 1.0,
-            pacing: None,
+            pacing: pacing(&mut next),
         });
     }
     if next() == 1.0 {
@@ -64,6 +67,24 @@ pub(crate) fn config(numbers: &[f64], ms_headers: &str, scopes: &str) -> Config 
         }
     }
     config
+}
+
+/// `None` where nothing is said.
+fn pacing(next: &mut impl FnMut() -> f64) -> Option<Pacing> {
+    let [kind, requests, per, burst] = [next(), next(), next(), next()];
+    let (mut limit, mut at_once) =
+        (KnownLimit { requests: 0, per: Duration::ZERO, burst: None }, 0);
+    integer(requests, &mut limit.requests);
+    duration(per, &mut limit.per);
+    integer(burst, &mut at_once);
+    limit.burst = (!burst.is_nan()).then_some(at_once);
+    match kind {
+        0.0 => Some(Pacing::Learned),
+        1.0 => Some(Pacing::Off),
+        2.0 => Some(Pacing::Fixed(limit)),
+        3.0 => Some(Pacing::Seeded(limit)),
+        _ => None,
+    }
 }
 
 /// A whole number; what is above the range of the setting stands at its end.
@@ -117,10 +138,23 @@ mod tests {
             1.0,
             1.0,
             4.0,
+            // The pacing, then the two scopes.
+            1.0,
+            NAN,
+            NAN,
+            NAN,
             NAN,
             0.0,
+            NAN,
+            NAN,
+            NAN,
+            NAN,
             2.0,
             1.0,
+            2.0,
+            150.0,
+            300_000.0,
+            3.0,
         ];
         let config = config(&numbers, "x-ms\nx-other", "a\nb");
         assert_eq!((config.concurrency, config.max_attempts, config.fair_share), (3, 2, 4));
@@ -134,11 +168,15 @@ mod tests {
         assert_eq!(ms_headers[..], ["x-ms", "x-other"]);
         assert_eq!((&*config.scopes[0].name, config.scopes[0].concurrency), ("a", None));
         assert!(config.scopes[1].apart && config.scopes[1].concurrency == Some(2));
+        assert_eq!((config.pacing, config.scopes[0].pacing), (Pacing::Off, None));
+        let per = Duration::from_secs(300);
+        let limit = KnownLimit { requests: 150, per, burst: Some(3) };
+        assert_eq!(config.scopes[1].pacing, Some(Pacing::Fixed(limit)));
     }
 
     #[test]
     fn published_limits_give_way_to_what_is_named() {
-        let numbers = [&[NAN; 13][..], &[3.0, 0.0, 1.0]].concat();
+        let numbers = [&[NAN; 17][..], &[3.0, 0.0, NAN, NAN, NAN, NAN, 1.0]].concat();
         let config = config(&numbers, "", "media-playback");
         assert_eq!(config.scopes.len(), LIMITS.len());
         assert_eq!(config.scopes[0].pacing, None);

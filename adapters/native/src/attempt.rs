@@ -1,31 +1,39 @@
 //! One sending of one request, and what becomes of its answer.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use cxone_core::{AttemptId, DRAIN_LIMIT, Failure, Verdict};
+use cxone_core::{AttemptId, DRAIN_LIMIT, Failure};
+use futures_util::FutureExt;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use tokio::sync::oneshot;
+use http::{HeaderValue, Method};
+use tracing::Instrument;
 use url::Url;
 
 use crate::driver::{Command, Ticket};
 use crate::error::Cause;
-use crate::hub::{Hub, Word};
-use crate::request::{CORRELATION_ID, Name, Outgoing, overlay};
-use crate::response::{ResponseHead, StreamResponse};
-use crate::settings::Settings;
+use crate::hub::Word;
+use crate::line::{Outcome, Work};
+use crate::outgoing::{CORRELATION_ID, Name, Outgoing, overlay};
+use crate::pending::Caller;
+use crate::response::Received;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Fields that the client adds by itself, with room for some defaults.
-const OWN_FIELDS: usize = 8;
+/// So many fields does the client add by itself, the token not counted.
+const OWN_FIELDS: usize = 4;
+
+/// And with the token and the `Host` that follows. More would take more than allocators keep at hand.
+const USUAL_FIELDS: usize = 6;
 
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
 const FIRST_ROOM: usize = 64 * 1024;
@@ -38,22 +46,19 @@ pub(crate) struct Over {
     pub(crate) at: Instant,
 }
 
-/// The head of an answer.
-pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
-    /// Where it came from, if that is not where the request was to go first.
-    pub(crate) url: Option<Box<Url>>,
-    /// Where a redirect leads that may be followed.
-    pub(crate) follow: Option<Box<Url>>,
-    /// When it arrived: the driver may be busy, and a wait counts from here.
-    pub(crate) at: Instant,
+impl Over {
+    /// It has not been out.
+    pub(crate) fn aborted() -> Over {
+        let end = End::Failed(Failure::Aborted, None);
+        Over { end, body: Bytes::new(), at: Instant::now() }
+    }
 }
 
 pub(crate) enum End {
     Done,
     Failed(Failure, Option<Cause>),
+    /// Its caller has the answer, body unread, and it was over with that.
+    Delivered,
     /// Its task was dropped in the middle.
     Dropped,
 }
@@ -63,140 +68,130 @@ pub(crate) enum Instruction {
     Read,
     Drain,
     /// Give the answer to the caller, body unread.
-    Deliver(oneshot::Sender<Result<StreamResponse, crate::Error>>),
+    Deliver(Caller, Box<Received>),
 }
 
-impl Instruction {
-    /// What a verdict comes to, where it is for the attempt alone.
-    pub(crate) fn for_body(verdict: Verdict) -> Option<Instruction> {
-        match verdict {
-            Verdict::Read => Some(Instruction::Read),
-            Verdict::Drain | Verdict::Follow => Some(Instruction::Drain),
-            Verdict::Stream => None,
-        }
-    }
-}
-
-/// Reports the attempt over when it is dropped, however that came about: aborted, panicked, or
-/// with its runtime.
-pub(crate) struct Guard {
-    attempt: Ticket<AttemptId>,
-    hub: Arc<Hub>,
-    body: BytesMut,
-    end: Option<End>,
-}
-
-impl Guard {
-    pub(crate) fn new(attempt: Ticket<AttemptId>, hub: Arc<Hub>) -> Guard {
-        Guard { attempt, hub, body: BytesMut::new(), end: Some(End::Dropped) }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(mut end) = self.end.take() else { return };
-        if matches!(end, End::Dropped) && std::thread::panicking() {
-            end = End::Failed(Failure::Aborted, None);
-        }
-        let body = mem::take(&mut self.body).freeze();
-        self.hub.send(Command::Over(self.attempt, Over { end, body, at: Instant::now() }));
-    }
-}
-
-/// Everything that an attempt needs.
+/// An attempt, and everything that it needs. It is reported over when this is dropped, however that
+/// came about: done, aborted, or with its runtime.
 pub(crate) struct Attempt {
-    pub(crate) http: reqwest::Client,
-    pub(crate) outgoing: Arc<Outgoing>,
+    ticket: Ticket<AttemptId>,
+    outgoing: Arc<Outgoing>,
+    http: reqwest::Client,
     /// Where a redirect leads.
-    pub(crate) elsewhere: Option<Box<Url>>,
-    pub(crate) token: Option<HeaderValue>,
+    elsewhere: Option<Box<Url>>,
+    token: Option<HeaderValue>,
+    body: Body,
+    /// When it was over, if the clock has just been read.
+    over_at: Option<Instant>,
+    reported: bool,
 }
 
 impl Attempt {
-    /// Sends, waits for the driver's word at the head, does with the body as it says.
-    pub(crate) async fn run(self, mut guard: Guard) {
-        // The response is gone when `exchange` returns, and the guard reports after that. It has
-        // room of its own: a task's is aligned to cache lines, which allocators do badly for all
-        // but small ones.
-        let end = Box::pin(self.exchange(&mut guard)).await;
-        guard.end = end;
+    pub(crate) fn new(
+        ticket: Ticket<AttemptId>,
+        outgoing: Arc<Outgoing>,
+        http: reqwest::Client,
+        elsewhere: Option<Box<Url>>,
+        token: Option<HeaderValue>,
+    ) -> Attempt {
+        Attempt {
+            ticket,
+            outgoing,
+            http,
+            elsewhere,
+            token,
+            body: Body::default(),
+            over_at: None,
+            reported: false,
+        }
     }
 
-    /// How it ended; `None` if the engine counts it as over already.
-    async fn exchange(self, guard: &mut Guard) -> Option<End> {
-        let Guard { attempt, hub, body, .. } = guard;
-        let settings = &*hub.settings;
-        let Some(request) = self.request(settings) else {
-            return Some(End::Failed(Failure::Unsendable, None));
+    /// Sends, waits for the driver's word at the head, does with the body as it says.
+    pub(crate) fn work(mut self) -> Work {
+        let span = self.outgoing.span.clone();
+        let work = async move {
+            // The response is gone when `exchange` returns, and is reported over after that. A panic
+            // in it (in a body that the caller gave) is like a lost connection.
+            let end = AssertUnwindSafe(self.exchange()).catch_unwind().await;
+            self.report(end.unwrap_or(End::Failed(Failure::Aborted, None)))
         };
-        let mut response = match self.http.execute(request).await {
+        match span.is_disabled() {
+            true => Box::pin(work),
+            false => Box::pin(work.instrument(span)),
+        }
+    }
+
+    /// It is over. What its request has come to, if that is known by that.
+    fn report(&mut self, end: End) -> Option<Outcome> {
+        self.reported = true;
+        let over = self.over(end)?;
+        self.outgoing.hub.over(self.ticket, over)
+    }
+
+    /// What there is to report; nothing if the engine counts it as over already.
+    fn over(&mut self, end: End) -> Option<Over> {
+        if let End::Delivered = end {
+            return None;
+        }
+        let body = mem::take(&mut self.body).into_bytes();
+        Some(Over { end, body, at: self.over_at.unwrap_or_else(Instant::now) })
+    }
+
+    async fn exchange(&mut self) -> End {
+        let Some(sending) = self.send() else { return End::Failed(Failure::Unsendable, None) };
+        let mut response = match sending.await {
             Ok(response) => response,
             Err(error) => {
                 let failure = classify(&error);
-                return Some(End::Failed(failure, Some(Arc::new(error.without_url()))));
+                return End::Failed(failure, Some(Arc::new(error.without_url())));
             }
         };
-        let at = Instant::now();
-        let name = &self.outgoing.name;
-        let url = |response: &reqwest::Response| {
-            let url = response.url();
-            (*url != name.url).then(|| Box::new(url.clone()))
-        };
-        let follow = settings.follow_redirects.then(|| redirect(&name.method, &response)).flatten();
-        let headers = match self.outgoing.stream {
-            true => response.headers().clone(), // they go with the body, too
-            false => mem::take(response.headers_mut()),
-        };
-        let head = Box::new(Head {
-            status: response.status(),
-            version: response.version(),
-            headers,
-            url: url(&response),
-            follow: follow.map(Box::new),
-            at,
-        });
-        let word = match hub.head(*attempt, head) {
+        let outgoing = &*self.outgoing;
+        let received = receive(&mut response, outgoing, self.ticket.number());
+        let at = received.at;
+        let word = match outgoing.hub.head(self.ticket, received) {
             Word::Now(word) => word,
             Word::Later(word) => word.await.ok(),
         };
-        Some(match word {
-            Some(Instruction::Read) => read(&mut response, body, settings.max_body).await,
+        match word {
+            Some(Instruction::Read) => {
+                let max = outgoing.hub.settings.max_body;
+                let (end, waited) = read(&mut response, &mut self.body, max).await;
+                self.over_at = (!waited).then_some(at);
+                end
+            }
             Some(Instruction::Drain) => {
-                drain(&mut response, body).await;
+                drain(&mut response, &mut self.body).await;
                 End::Done
             }
-            Some(Instruction::Deliver(caller)) => {
-                let head = ResponseHead {
-                    status: response.status(),
-                    version: response.version(),
-                    headers: response.headers().clone(),
-                    url: url(&response),
-                    of: name.clone(),
-                    attempts: self.outgoing.attempts(),
-                };
-                let body = Box::pin(response.bytes_stream());
-                // A caller that is gone wants no answer.
-                let _ = caller.send(Ok(StreamResponse { head, body }));
-                return None;
+            Some(Instruction::Deliver(mut caller, head)) => {
+                caller.tell(Outcome::Stream(head, Box::pin(response.bytes_stream())));
+                End::Delivered
             }
             // Nobody wants it any more.
             None => End::Failed(Failure::Aborted, None),
-        })
+        }
+    }
+
+    /// By itself, since a request that lay beside what waits for its answer would make that large.
+    fn send(&self) -> Option<impl Future<Output = reqwest::Result<reqwest::Response>> + use<>> {
+        Some(self.http.execute(self.request()?))
     }
 
     /// The request on the wire; `None` if its body was read before, or if nobody knows where the
     /// APIs are.
-    fn request(&self, settings: &Settings) -> Option<reqwest::Request> {
+    fn request(&self) -> Option<reqwest::Request> {
         let outgoing = &*self.outgoing;
-        let Name { method, url, correlation_id } = &*outgoing.name;
-        let url = match &self.elsewhere {
-            Some(url) => (**url).clone(),
+        let settings = &*outgoing.hub.settings;
+        let Name { method, url, correlation_id } = &outgoing.name;
+        let url = match self.elsewhere.as_deref() {
+            Some(url) => url.clone(),
             None if outgoing.to_place => settings.base.placed(url)?,
             None => url.clone(),
         };
         let mut request = reqwest::Request::new(method.clone(), url);
         let headers = request.headers_mut();
-        headers.reserve(OWN_FIELDS + outgoing.headers.len());
+        headers.reserve(USUAL_FIELDS);
         headers.insert(ACCEPT, JSON);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, settings.user_agent.clone());
@@ -211,8 +206,9 @@ impl Attempt {
         }
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
-        }
-        if let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION) {
+        } else if headers.len() > OWN_FIELDS
+            && let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION)
+        {
             fields.iter_mut().for_each(|value| value.set_sensitive(true));
         }
         let body = outgoing.body.body()?;
@@ -226,35 +222,104 @@ impl Attempt {
     }
 }
 
-async fn read(response: &mut reqwest::Response, body: &mut BytesMut, max: usize) -> End {
-    let announced = response.content_length().unwrap_or(0);
-    if announced > max as u64 {
-        return End::Failed(Failure::TooLarge, None);
-    }
-    body.reserve(FIRST_ROOM.min(announced as usize));
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > max => {
-                return End::Failed(Failure::TooLarge, None);
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return End::Done,
-            Err(error) => {
-                let cause: Cause = Arc::new(error.without_url());
-                return End::Failed(Failure::Truncated, Some(cause));
-            }
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.reported
+            && let Some(over) = self.over(End::Dropped)
+        {
+            self.outgoing.hub.send(Command::Over(self.ticket, over));
         }
     }
 }
 
+/// What there is of an answer before its body is read.
+fn receive(response: &mut reqwest::Response, outgoing: &Outgoing, attempts: u32) -> Box<Received> {
+    let at = Instant::now();
+    let name = &outgoing.name;
+    let follow = match outgoing.hub.settings.follow_redirects {
+        true => redirect(&name.method, response),
+        false => None,
+    };
+    let url = (*response.url() != name.url).then(|| Box::new(response.url().clone()));
+    Box::new(Received {
+        status: response.status(),
+        version: response.version(),
+        headers: mem::take(response.headers_mut()),
+        url,
+        follow: follow.map(Box::new),
+        attempts,
+        at,
+        body: Bytes::new(),
+    })
+}
+
+/// Reads a body; did it have to wait for any of it?
+async fn read(response: &mut reqwest::Response, body: &mut Body, max: usize) -> (End, bool) {
+    let mut waited = false;
+    let announced = response.content_length().unwrap_or(0);
+    if announced > max as u64 {
+        return (End::Failed(Failure::TooLarge, None), waited);
+    }
+    let end = loop {
+        let mut chunk = pin!(response.chunk());
+        let chunk = poll_fn(|cx| {
+            let chunk = chunk.as_mut().poll(cx);
+            waited |= chunk.is_pending();
+            chunk
+        });
+        match chunk.await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max => {
+                break End::Failed(Failure::TooLarge, None);
+            }
+            Ok(Some(chunk)) => body.push(chunk, announced),
+            Ok(None) => break End::Done,
+            Err(error) => {
+                let cause: Cause = Arc::new(error.without_url());
+                break End::Failed(Failure::Truncated, Some(cause));
+            }
+        }
+    };
+    (end, waited)
+}
+
 /// Reads what fits, so that the connection can be used again. How it ends matters to nobody.
-async fn drain(response: &mut reqwest::Response, body: &mut BytesMut) {
+async fn drain(response: &mut reqwest::Response, body: &mut Body) {
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = DRAIN_LIMIT - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        body.push(chunk.slice(..chunk.len().min(room)), 0);
         if chunk.len() > room {
             return;
         }
+    }
+}
+
+/// What was read of a body. Mostly that comes in one piece, which is not copied.
+#[derive(Default)]
+struct Body {
+    only: Bytes,
+    pieces: BytesMut,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        self.only.len() + self.pieces.len()
+    }
+
+    /// Adds to it; so many bytes in all were announced, if it is not zero.
+    fn push(&mut self, chunk: Bytes, announced: u64) {
+        if self.len() == 0 {
+            self.only = chunk;
+            return;
+        }
+        if self.pieces.is_empty() {
+            self.pieces.reserve(FIRST_ROOM.min(announced as usize).max(self.only.len()));
+            self.pieces.extend_from_slice(&mem::take(&mut self.only));
+        }
+        self.pieces.extend_from_slice(&chunk);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.pieces.is_empty() { self.only } else { self.pieces.freeze() }
     }
 }
 

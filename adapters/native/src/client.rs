@@ -14,13 +14,12 @@ use crate::builder::ClientBuilder;
 use crate::download::Download;
 use crate::driver::Command;
 use crate::env::Environment;
-use crate::error::{Error, shown};
+use crate::error::shown;
 use crate::hub::Hub;
 use crate::job::Job;
 use crate::notice::Notices;
 use crate::paginate::Paginate;
-use crate::pending::Caller;
-use crate::request::{Outgoing, RequestBuilder};
+use crate::request::RequestBuilder;
 use crate::settings::{BuildError, Settings, Transport};
 use crate::stats::Stats;
 
@@ -36,7 +35,7 @@ const INTERACTIONS: &str = "/api/v2.0/interactions";
 /// that it is sent from the client's new one, where pauses, token and counters go on.
 #[derive(Clone)]
 pub struct Client {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// How [`Client::close`] treats what was accepted before.
@@ -116,7 +115,7 @@ impl Client {
 
     /// A request with any method.
     pub fn request(&self, method: Method, path: impl AsRef<str>) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), method, path.as_ref())
+        RequestBuilder::new(&self.hub, method, path.as_ref())
     }
 
     /// The items of all pages, as a `Stream`, in the style `cursor`, `page_size`, `entities`,
@@ -214,7 +213,6 @@ impl Client {
         self.hub.close();
         let (reply, closed) = oneshot::channel();
         self.hub.send(Command::Close { drain: how == Close::Drain, closed: reply });
-        // A runtime that is lost has nothing left to close.
         let _ = self.hub.hear(closed).await;
     }
 }
@@ -223,41 +221,6 @@ impl Client {
 impl Client {
     pub(crate) fn settings(&self) -> &Settings {
         &self.hub.settings
-    }
-
-    /// Hands a request to the driver and waits for its end; cancels it if nobody waits any more.
-    pub(crate) async fn submit<T>(
-        &self,
-        outgoing: &Arc<Outgoing>,
-        caller: fn(oneshot::Sender<Result<T, Error>>) -> Caller,
-    ) -> Result<T, Error> {
-        let home = self.hub.enter().await.map_err(|error| error.about(outgoing.about()))?;
-        let (reply, result) = oneshot::channel();
-        let mut request = CancelOnDrop { hub: &self.hub, outgoing, over: false };
-        self.hub.send(Command::Submit(outgoing.clone(), caller(reply)));
-        let result = match home {
-            None => result.await.ok(),
-            Some(home) => Box::pin(async move { home.hear(result).await }).await,
-        };
-        request.over = result.is_some();
-        // A runtime that was lost took with it what it had.
-        result.unwrap_or_else(|| Err(Error::closed().about(outgoing.about())))
-    }
-}
-
-/// Cancels a request whose future is dropped, wherever the request is by then.
-struct CancelOnDrop<'a> {
-    hub: &'a Arc<Hub>,
-    outgoing: &'a Arc<Outgoing>,
-    /// It has ended by itself.
-    over: bool,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if !self.over {
-            self.hub.send(Command::Cancel(self.outgoing.clone()));
-        }
     }
 }
 

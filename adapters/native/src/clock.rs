@@ -5,16 +5,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cxone_core::{Now, Wall};
 
 /// For so long the wall clock is taken to go as the other one does: to read it each time would cost
-/// as much as all the rest of an input.
-const IN_STEP: Duration = Duration::from_secs(1);
+/// as much as all the rest of an input. Nanoseconds.
+const IN_STEP: u64 = 1_000_000_000;
 
 /// Counts the engine's time from when it was made.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock {
     origin: Instant,
-    /// When the wall clock was read last, and what it showed since 1970.
+    /// When the wall clock was read last, and what it showed: nanoseconds since 1970.
     seen: cxone_core::Instant,
-    wall: Duration,
+    wall: u64,
 }
 
 impl Clock {
@@ -30,20 +30,18 @@ impl Clock {
     /// A moment that has just been.
     pub(crate) fn at(&mut self, instant: Instant) -> Now {
         let instant = self.since_origin(instant);
-        let mut since = instant.saturating_since(self.seen);
-        if since > IN_STEP {
+        if instant.as_nanos().saturating_sub(self.seen.as_nanos()) > IN_STEP {
             (self.seen, self.wall) = (self.since_origin(Instant::now()), wall());
-            since = instant.saturating_since(self.seen);
         }
-        let before = self.seen.saturating_since(instant);
-        let wall = (self.wall + since).saturating_sub(before).as_millis();
-        Now::new(instant, Wall::from_millis(u64::try_from(wall).unwrap_or(u64::MAX)))
+        let wall = match instant.as_nanos().checked_sub(self.seen.as_nanos()) {
+            Some(since) => self.wall.saturating_add(since),
+            None => self.wall.saturating_sub(self.seen.as_nanos() - instant.as_nanos()),
+        };
+        Now::new(instant, Wall::from_millis(wall / 1_000_000))
     }
 
     fn since_origin(&self, instant: Instant) -> cxone_core::Instant {
-        let since = instant.saturating_duration_since(self.origin);
-        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        cxone_core::Instant::from_nanos(nanos)
+        cxone_core::Instant::from_nanos(nanos(instant.saturating_duration_since(self.origin)))
     }
 
     /// The same moment on the runtime's clock; `None` if it is beyond its range.
@@ -62,9 +60,14 @@ impl Clock {
     }
 }
 
-/// The wall clock, since 1970.
-fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+/// The wall clock: nanoseconds since 1970.
+fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos)
+}
+
+/// Nanoseconds; more than half a millennium is taken for that.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 /// The wall clock after that wait. "Never" becomes a century.

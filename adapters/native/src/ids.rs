@@ -1,50 +1,103 @@
 //! Names for requests: cheap to look up and cheap to make.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::LazyLock;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+use bytes::Bytes;
+use cxone_core::RequestId;
+use http::HeaderValue;
 use uuid::Uuid;
-
-/// A map by the engine's ids. They are counted up by the engine and not chosen by anybody, so a
-/// hash that nobody can foresee would be wasted on them.
-pub(crate) type IdMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<IdHasher>>;
-
-/// Multiplies and folds, as FxHash does.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
+use uuid::fmt::Hyphenated;
 
 /// 2⁶⁴ divided by the golden ratio, made odd (Knuth, The Art of Computer Programming §6.4).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-impl Hasher for IdHasher {
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(26) ^ n).wrapping_mul(SPREAD);
+/// What is kept for each of an engine's requests, in the places that the engine gives them.
+pub(crate) struct Requests<T> {
+    places: Vec<Option<(RequestId, T)>>,
+}
+
+impl<T> Requests<T> {
+    pub(crate) fn get_mut(&mut self, id: RequestId) -> Option<&mut T> {
+        match self.places.get_mut(id.slot() as usize)? {
+            Some((of, it)) if *of == id => Some(it),
+            _ => None,
+        }
     }
 
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(n.into());
+    pub(crate) fn insert(&mut self, id: RequestId, it: T) {
+        let place = id.slot() as usize;
+        if self.places.len() <= place {
+            self.places.resize_with(place + 1, || None);
+        }
+        self.places[place] = Some((id, it));
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
+        let place = self.places.get_mut(id.slot() as usize)?;
+        place.take_if(|(of, _)| *of == id).map(|(_, it)| it)
     }
 
-    fn finish(&self) -> u64 {
-        // The map looks at both ends; a product is best at its upper one.
-        self.0.rotate_left(26)
+    /// Takes them all out.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (RequestId, T)> + use<T> {
+        std::mem::take(&mut self.places).into_iter().flatten()
+    }
+}
+
+impl<T> Default for Requests<T> {
+    fn default() -> Self {
+        Requests { places: Vec::new() }
     }
 }
 
 /// A UUID of version 4 that nobody can foresee, made from random keys and a counter: asking the
-/// system for random bytes would be a system call for each request.
+/// system for random bytes would be a system call for each request. Its lower half is a keyed hash
+/// (SipHash), the upper one keeps apart what others make.
 pub(crate) fn fresh_uuid() -> Uuid {
-    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static KEYS: LazyLock<(RandomState, u64)> = LazyLock::new(|| {
+        let key = RandomState::new();
+        let start = RandomState::new().hash_one(0);
+        (key, start)
+    });
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
-    let random = u128::from(high) << 64 | u128::from(low);
+    let (key, start) = &*KEYS;
+    let high = mix(start.wrapping_add(count.wrapping_mul(SPREAD)));
+    let random = u128::from(high) << 64 | u128::from(key.hash_one(count));
     uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+}
+
+/// A `X-Correlation-ID` for each request. They are cut from one piece of memory, several from each,
+/// which spares each its own.
+#[derive(Default)]
+pub(crate) struct CorrelationIds(Mutex<Bytes>);
+
+impl CorrelationIds {
+    /// A fresh UUID, as a header field has it.
+    pub(crate) fn next(&self) -> Option<HeaderValue> {
+        let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rest.is_empty() {
+            let mut several = vec![0; SEVERAL * Hyphenated::LENGTH];
+            for id in several.chunks_exact_mut(Hyphenated::LENGTH) {
+                fresh_uuid().hyphenated().encode_lower(id);
+            }
+            *rest = several.into();
+        }
+        let id = rest.split_to(Hyphenated::LENGTH);
+        drop(rest);
+        HeaderValue::from_maybe_shared(id).ok()
+    }
+}
+
+/// Few enough that an answer which is kept holds on to little.
+const SEVERAL: usize = 16;
+
+/// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+fn mix(mut n: u64) -> u64 {
+    n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ n >> 31
 }
 
 #[cfg(test)]
@@ -52,6 +105,30 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_place_that_is_used_again_is_not_its_old_owners() {
+        let [old, new] = [7, 7 + (1 << 32)].map(RequestId::from_u64);
+        assert_eq!(old.slot(), new.slot());
+        let mut requests = Requests::default();
+        requests.insert(old, "old");
+        assert_eq!(requests.remove(new), None);
+        assert_eq!(requests.remove(old), Some("old"));
+        requests.insert(new, "new");
+        assert_eq!(requests.get_mut(old), None);
+        assert_eq!(requests.get_mut(new), Some(&mut "new"));
+        assert_eq!(requests.drain().collect::<Vec<_>>(), [(new, "new")]);
+        assert!(requests.get_mut(new).is_none());
+    }
+
+    #[test]
+    fn correlation_ids_are_uuids_and_all_different() {
+        let ids = CorrelationIds::default();
+        let ids: BTreeSet<Uuid> = (0..1000)
+            .map(|_| ids.next().unwrap().to_str().unwrap().parse().expect("a UUID"))
+            .collect();
+        assert_eq!(ids.len(), 1000);
+    }
 
     #[test]
     fn fresh_uuids_are_of_version_4_and_all_different() {

@@ -231,7 +231,7 @@ impl<T: DeserializeOwned> PageStream<T> {
             match resolve(base, &self.path) {
                 // It is not known yet where the APIs are: a path will do.
                 Ok(_) if !found && is_relative(&self.path) => self.client.get(link),
-                Ok(first) => self.client.get(first.origin().ascii_serialization() + link),
+                Ok((first, _)) => self.client.get(first.origin().ascii_serialization() + link),
                 Err(error) => return Some(Err(error)),
             }
         } else if self.pages.style().in_body() {

@@ -1,134 +1,158 @@
 //! What the driver keeps of one request until it ends.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cxone_core::{AttemptId, RequestError};
-use tokio::sync::oneshot;
+use cxone_core::{RequestError, Verdict};
 use url::Url;
 
-use crate::attempt::{Head, Instruction};
+use crate::attempt::Instruction;
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
-use crate::request::Outgoing;
-use crate::response::{Answer, Response, ResponseHead, StreamResponse};
+use crate::line::Outcome;
+use crate::outgoing::Outgoing;
+use crate::response::Received;
 use crate::token::Trouble;
 
-/// Who waits for the end of a request, and for what.
-pub(crate) enum Caller {
-    Whole(oneshot::Sender<Result<Response, Error>>),
-    Stream(oneshot::Sender<Result<StreamResponse, Error>>),
+/// A request whose caller waits to be told its end. It is told that nobody knows, should this be
+/// dropped before.
+pub(crate) struct Caller {
+    outgoing: Arc<Outgoing>,
+    told: bool,
 }
 
 impl Caller {
-    pub(crate) fn is_gone(&self) -> bool {
-        match self {
-            Caller::Whole(caller) => caller.is_closed(),
-            Caller::Stream(caller) => caller.is_closed(),
-        }
+    pub(crate) fn new(outgoing: Arc<Outgoing>) -> Caller {
+        Caller { outgoing, told: false }
     }
 
-    /// A caller that is gone hears of nothing, here and below.
-    pub(crate) fn fail(self, error: Error) {
-        match self {
-            Caller::Whole(caller) => drop(caller.send(Err(error))),
-            Caller::Stream(caller) => drop(caller.send(Err(error))),
+    pub(crate) fn tell(&mut self, outcome: Outcome) {
+        self.told = true;
+        self.outgoing.line.tell(outcome);
+    }
+
+    /// It has been told otherwise, or wants to hear nothing.
+    pub(crate) fn needs_no_word(&mut self) {
+        self.told = true;
+    }
+}
+
+impl Deref for Caller {
+    type Target = Arc<Outgoing>;
+
+    fn deref(&self) -> &Arc<Outgoing> {
+        &self.outgoing
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(Outcome::Lost);
         }
     }
 }
 
 pub(crate) struct Pending {
-    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) caller: Caller,
     /// Where the next attempt goes after a redirect.
     pub(crate) elsewhere: Option<Box<Url>>,
-    caller: Caller,
-    /// The last head that was seen, and what was read of its body.
-    head: Option<Box<Head>>,
-    body: Bytes,
+    /// The attempt that is out.
+    pub(crate) out: Option<Out>,
+    /// The last answer that was seen.
+    received: Option<Box<Received>>,
     /// Why the last attempt brought no answer.
     cause: Option<Cause>,
-    /// The attempt whose answer is delivered unread.
-    streaming: Option<AttemptId>,
+}
+
+/// An attempt that is out.
+pub(crate) struct Out {
+    pub(crate) number: u32,
+    /// It is a task, and no longer its caller's to drive.
+    pub(crate) is_task: bool,
+    /// It was told to end.
+    pub(crate) aborted: bool,
+    /// What to do with its body, until it takes that.
+    pub(crate) instruction: Option<Instruction>,
 }
 
 impl Pending {
-    pub(crate) fn new(outgoing: Arc<Outgoing>, caller: Caller) -> Pending {
-        Pending {
-            outgoing,
-            elsewhere: None,
-            caller,
-            head: None,
-            body: Bytes::new(),
-            cause: None,
-            streaming: None,
+    pub(crate) fn new(caller: Caller) -> Pending {
+        Pending { caller, elsewhere: None, out: None, received: None, cause: None }
+    }
+
+    /// Its end has been told, and only its attempt is not over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.caller.told
+    }
+
+    pub(crate) fn sent(&mut self, number: u32, is_task: bool) {
+        self.caller.attempts.store(number, Ordering::Relaxed);
+        self.cause = None;
+        self.out = Some(Out { number, is_task, aborted: false, instruction: None });
+    }
+
+    pub(crate) fn answered(&mut self, received: Box<Received>) {
+        self.received = Some(received);
+    }
+
+    /// What the verdict on its answer comes to.
+    pub(crate) fn judged(&mut self, verdict: Verdict) {
+        let instruction = match verdict {
+            Verdict::Read => Some(Instruction::Read),
+            Verdict::Drain => Some(Instruction::Drain),
+            Verdict::Follow => {
+                if let Some(url) = self.received.as_mut().and_then(|it| it.follow.take()) {
+                    self.elsewhere = Some(url);
+                }
+                Some(Instruction::Drain)
+            }
+            // Its success comes with the answer.
+            Verdict::Stream => None,
+        };
+        if let Some(out) = &mut self.out {
+            out.instruction = instruction;
         }
     }
 
-    pub(crate) fn sent(&mut self, attempt: u32) {
-        self.outgoing.attempts.store(attempt, Ordering::Relaxed);
-        self.cause = None;
-    }
-
-    pub(crate) fn answered(&mut self, head: Box<Head>) {
-        self.head = Some(head);
-        self.body = Bytes::new();
-    }
-
     pub(crate) fn body_read(&mut self, body: Bytes) {
-        self.body = body;
+        if let Some(received) = &mut self.received {
+            received.body = body;
+        }
     }
 
     pub(crate) fn failed(&mut self, body: Bytes, cause: Option<Cause>) {
         if !body.is_empty() {
-            self.body = body;
+            self.body_read(body);
         }
         self.cause = cause;
     }
 
-    pub(crate) fn follow(&mut self) {
-        if let Some(url) = self.head.as_mut().and_then(|head| head.follow.take()) {
-            self.elsewhere = Some(url);
-        }
-    }
-
-    pub(crate) fn stream(&mut self, attempt: AttemptId) {
-        self.streaming = Some(attempt);
-    }
-
-    pub(crate) fn attempt(&self) -> u32 {
-        self.outgoing.attempts()
-    }
-
-    pub(crate) fn streaming(&self) -> Option<AttemptId> {
-        self.streaming
-    }
-
-    /// Gives the caller its answer: an unread one by way of the attempt that holds it.
-    pub(crate) fn succeed(self, instruct: Option<&mut Option<Instruction>>) {
-        match (self.caller, self.head, instruct) {
-            (Caller::Whole(caller), Some(head), _) => {
-                let head = ResponseHead {
-                    status: head.status,
-                    version: head.version,
-                    headers: head.headers,
-                    url: head.url,
-                    of: self.outgoing.name.clone(),
-                    attempts: self.outgoing.attempts(),
-                };
-                let body = self.body;
-                let _ = caller.send(Ok(Response { head, body }));
-            }
-            (Caller::Stream(caller), _, Some(instruct)) => {
-                *instruct = Some(Instruction::Deliver(caller));
-            }
+    /// Its answer, if it has been read.
+    pub(crate) fn answer(&mut self) -> Outcome {
+        match self.received.take() {
+            Some(received) => Outcome::Whole(received),
             // The engine ends nothing well that had no answer.
-            (caller, _, _) => caller.fail(Error::closed().about(self.outgoing.about())),
+            None => Outcome::Lost,
         }
     }
 
-    pub(crate) fn fail(self, error: &RequestError, trouble: Option<&Trouble>, clock: &Clock) {
-        let attempts = self.attempt();
+    /// Its answer, if it is delivered unread: by way of the attempt, which holds the body.
+    pub(crate) fn delivery(mut self) -> Option<Instruction> {
+        let received = self.received.take()?;
+        Some(Instruction::Deliver(self.caller, received))
+    }
+
+    /// Why it has none.
+    pub(crate) fn failure(
+        &mut self,
+        error: &RequestError,
+        trouble: Option<&Trouble>,
+        clock: &Clock,
+    ) -> Outcome {
+        let attempts = self.caller.attempts();
         let (kind, retry_at) = match *error {
             RequestError::RateLimited { retry_at, .. } => {
                 let retry_at = clock.wall(retry_at);
@@ -145,20 +169,19 @@ impl Pending {
             }
             RequestError::Closed => (ErrorKind::Closed, None),
         };
-        let body = self.body;
-        let own = self.head.map(|head| Answer { status: head.status, headers: head.headers, body });
+        let own = self.received.take().map(|received| received.into_answer());
         let (answer, cause) = match (&kind, trouble) {
             (ErrorKind::TokenFetch, Some(trouble)) => {
                 (trouble.answer.clone(), trouble.cause.clone())
             }
             (ErrorKind::TokenFetch, None) => (None, None),
-            _ => (own, self.cause),
+            _ => (own, self.cause.take()),
         };
         let error = Error::from_engine(error, kind)
-            .about(self.outgoing.about())
+            .about(self.caller.about())
             .answer(answer)
             .until(retry_at)
             .caused_by(cause);
-        self.caller.fail(error);
+        Outcome::Failed(error)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -11,8 +12,8 @@ use http::{HeaderMap, StatusCode, Version};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::error::{About, Error, ErrorKind, shown};
-use crate::request::Name;
+use crate::error::{Error, ErrorKind, shown};
+use crate::outgoing::Name;
 
 /// The field in which CXone names its own trace of a request.
 pub(crate) const TRACE_ID: &str = "x-trace-id";
@@ -25,27 +26,32 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// The head that both kinds of response share.
+/// What was received of an answer: its head, and then its body.
 #[derive(Clone)]
-pub(crate) struct ResponseHead {
+pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    /// Where the answer came from, if that is not where the request went.
+    /// Where it came from, if that is not where the request was to go first.
     pub(crate) url: Option<Box<Url>>,
-    pub(crate) of: Arc<Name>,
+    /// Where a redirect leads that may be followed.
+    pub(crate) follow: Option<Box<Url>>,
+    /// Which attempt's it is.
     pub(crate) attempts: u32,
+    /// When its head arrived: the driver may be busy, and a wait counts from here.
+    pub(crate) at: Instant,
+    /// As far as it was read.
+    pub(crate) body: Bytes,
 }
 
-impl ResponseHead {
-    fn url(&self) -> &Url {
-        self.url.as_deref().unwrap_or(&self.of.url)
-    }
-
-    fn about(&self) -> About {
-        self.of.about(self.attempts)
+impl Received {
+    pub(crate) fn into_answer(self) -> Answer {
+        Answer { status: self.status, headers: self.headers, body: self.body }
     }
 }
+
+/// What is still to be read.
+pub(crate) type BodyStream = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 
 macro_rules! head_accessors {
     () => {
@@ -66,12 +72,12 @@ macro_rules! head_accessors {
 
         /// Where the answer came from, after redirects, query included.
         pub fn url(&self) -> &Url {
-            self.head.url()
+            self.head.url.as_deref().unwrap_or(&self.of.url)
         }
 
         /// The id that each sending carried as `X-Correlation-ID`.
         pub fn correlation_id(&self) -> Option<&str> {
-            self.head.of.correlation_id()
+            self.of.correlation_id()
         }
 
         /// How often the request was sent: 1 if nothing went wrong.
@@ -89,8 +95,8 @@ macro_rules! head_accessors {
 /// A complete answer: its body has been read, inside the attempt and bounded by `max_body`.
 #[derive(Clone)]
 pub struct Response {
-    pub(crate) head: ResponseHead,
-    pub(crate) body: Bytes,
+    pub(crate) head: Box<Received>,
+    pub(crate) of: Name,
 }
 
 impl Response {
@@ -98,17 +104,17 @@ impl Response {
 
     /// The body.
     pub fn bytes(&self) -> &Bytes {
-        &self.body
+        &self.head.body
     }
 
     /// The body, by itself.
     pub fn into_bytes(self) -> Bytes {
-        self.body
+        self.head.body
     }
 
     /// The body as text; what is not UTF-8 is replaced by U+FFFD.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.body)
+        String::from_utf8_lossy(&self.head.body)
     }
 
     /// The body as JSON.
@@ -118,11 +124,11 @@ impl Response {
     /// [`ErrorKind::Decode`] if it is not what was asked for. The error keeps status, headers and
     /// body; its source is serde's error, which may quote the body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|cause| self.decode_error(cause))
+        serde_json::from_slice(&self.head.body).map_err(|cause| self.decode_error(cause))
     }
 
     pub(crate) fn decode_error(&self, cause: serde_json::Error) -> Error {
-        let what = match self.body.len() {
+        let what = match self.head.body.len() {
             0 => "the answer has no body".to_owned(),
             _ if cause.line() == 0 => "the answer's body is not what was asked for".to_owned(),
             _ => format!(
@@ -136,10 +142,10 @@ impl Response {
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: String) -> Error {
-        Error::new(kind, message).about(self.head.about()).answer(Some(Answer {
+        Error::new(kind, message).about(self.of.about(self.head.attempts)).answer(Some(Answer {
             status: self.head.status,
             headers: self.head.headers.clone(),
-            body: self.body.clone(),
+            body: self.head.body.clone(),
         }))
     }
 }
@@ -148,9 +154,9 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(self.head.url()).as_str())
+            .field("url", &shown(self.url()).as_str())
             .field("attempts", &self.head.attempts)
-            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("body", &format_args!("{} bytes", self.head.body.len()))
             .finish()
     }
 }
@@ -160,8 +166,9 @@ impl fmt::Debug for Response {
 /// Its slot was free when the head arrived, so a slow or forgotten reader holds up nobody. The
 /// body is neither timed nor retried nor bounded; dropping the response closes its connection.
 pub struct StreamResponse {
-    pub(crate) head: ResponseHead,
-    pub(crate) body: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    pub(crate) head: Box<Received>,
+    pub(crate) of: Name,
+    pub(crate) body: BodyStream,
 }
 
 impl StreamResponse {
@@ -187,7 +194,7 @@ impl Stream for StreamResponse {
                 let failure = cxone_core::Failure::Truncated;
                 let error = cxone_core::RequestError::Network { failure };
                 Error::from_engine(&error, ErrorKind::Network)
-                    .about(self.head.about())
+                    .about(self.of.about(self.head.attempts))
                     .answer(Some(Answer {
                         status: self.head.status,
                         headers: self.head.headers.clone(),
@@ -203,7 +210,7 @@ impl fmt::Debug for StreamResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamResponse")
             .field("status", &self.head.status.as_u16())
-            .field("url", &shown(self.head.url()).as_str())
+            .field("url", &shown(self.url()).as_str())
             .field("attempts", &self.head.attempts)
             .finish_non_exhaustive()
     }

@@ -7,8 +7,6 @@ use cxone_core::profile::{self, api_family};
 use http::Method;
 use url::Url;
 
-use crate::address::same_origin;
-
 /// How a request that names no scope of its own is given one. A refusal pauses its scope and
 /// leaves the others alone.
 ///
@@ -40,10 +38,16 @@ impl ScopeBy {
         ScopeBy::Custom(Arc::new(rule))
     }
 
-    pub(crate) fn scopes(&self, method: &Method, url: &Url, base: &Url) -> Vec<String> {
+    pub(crate) fn scopes(
+        &self,
+        method: &Method,
+        url: &Url,
+        base: &Url,
+        own_origin: bool,
+    ) -> Vec<String> {
         match self {
             ScopeBy::Custom(rule) => rule(method, url),
-            _ if !same_origin(url, base) => vec![url.origin().ascii_serialization()],
+            _ if !own_origin => vec![url.origin().ascii_serialization()],
             ScopeBy::Client => Vec::new(),
             ScopeBy::Family => vec![api_family(below(url, base))],
             ScopeBy::Published => profile::scopes(method.as_str(), below(url, base)),
@@ -70,10 +74,11 @@ fn below<'a>(url: &'a Url, base: &Url) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::same_origin;
 
     fn scopes(by: &ScopeBy, base: &str, url: &str) -> Vec<String> {
         let (base, url) = (Url::parse(base).unwrap(), Url::parse(url).unwrap());
-        by.scopes(&Method::GET, &url, &base)
+        by.scopes(&Method::GET, &url, &base, same_origin(&url, &base))
     }
 
     #[test]

@@ -120,8 +120,9 @@ impl Protocol {
         self,
         builder: reqwest::ClientBuilder,
     ) -> Result<reqwest::Client, BuildError> {
+        // Of what is retried at most zero times it keeps no copy.
         let builder = builder
-            .retry(reqwest::retry::never())
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false);
         let builder = match self {

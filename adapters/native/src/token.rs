@@ -1,18 +1,20 @@
 //! One token fetch, and the tokens that the last two brought.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cxone_core::oauth::{Refusal, TokenRefusal};
 use cxone_core::{DRAIN_LIMIT, Failure, Generation, SignInRequest, TokenFailure, TokenGrant};
+use futures_util::FutureExt;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::attempt::classify;
-use crate::driver::Command;
+use crate::driver::{Command, FetchId};
 use crate::error::Cause;
 use crate::hub::Hub;
 use crate::response::Answer;
@@ -60,35 +62,36 @@ impl Tokens {
 pub(crate) fn fetch(
     settings: Arc<Settings>,
     http: reqwest::Client,
-    generation: Generation,
+    fetch: FetchId,
     hub: Weak<Hub>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let guard = Guard { generation, hub, result: None };
+    let guard = Guard { fetch, hub, result: None };
     async move {
         // All of it, so that it is dropped with the task.
         let mut guard = guard;
-        guard.result = Some(match &settings.auth {
-            Some(auth) => sign_in(&settings, auth, &http).await,
-            None => Err(Box::from(TokenFailure::Unsendable)),
-        });
+        let work = async {
+            match &settings.auth {
+                Some(auth) => sign_in(&settings, auth, &http).await,
+                None => Err(Box::from(TokenFailure::Unsendable)),
+            }
+        };
+        let result = AssertUnwindSafe(work).catch_unwind().await;
+        guard.result = Some(result.unwrap_or_else(|_| Err(Box::from(TokenFailure::Network))));
     }
 }
 
-/// Reports when it is dropped, so that a fetch that panics is reported too.
+/// Reports when it is dropped, so that one that ends with its runtime is reported too.
 struct Guard {
-    generation: Generation,
+    fetch: FetchId,
     hub: Weak<Hub>,
     result: Option<Result<Grant, Box<Trouble>>>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut result = self.result.take();
-        if result.is_none() && std::thread::panicking() {
-            result = Some(Err(Box::from(TokenFailure::Network)));
-        }
+        let report = Report { result: self.result.take(), at: Instant::now() };
         if let Some(hub) = self.hub.upgrade() {
-            hub.send(Command::Token(self.generation, Report { result, at: Instant::now() }));
+            hub.send(Command::Token(self.fetch, report));
         }
     }
 }

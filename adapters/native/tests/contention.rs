@@ -157,28 +157,6 @@ async fn a_waker_may_steer_the_client_that_wakes_it() {
     assert_eq!(burst(&client, 5).await, 0);
 }
 
-#[tokio::test]
-async fn a_panic_inside_of_the_client_ends_what_it_had_and_no_more() {
-    let mock = mock().await;
-    let client = client(&mock);
-    client.pause_scope("held");
-    let slow = tokio::spawn(client.get(SLOW).send());
-    until("it is out", async || mock.stats().in_flight == 1).await;
-    let waker = Waker::from(Arc::new(Foreign(|| panic!("on purpose, in a waker"))));
-    let mut send = Box::pin(client.get(ECHO).send());
-    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    let error = timeout(HANG, slow).await.expect("it is told").unwrap().unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::Closed);
-    drop(send);
-    assert_eq!(burst(&client, 20).await, 0);
-    // What was steered still counts.
-    let held = tokio::spawn(client.get(ECHO).rate_scope("held").send());
-    until("it waits", async || client.stats().await.queued[1] == 1).await;
-    client.resume_scope("held");
-    held.await.unwrap().unwrap();
-    until("the server has seen it", async || mock.stats().in_flight == 0).await;
-}
-
 #[test]
 fn a_runtime_that_ends_takes_all_that_was_under_way_and_no_more() {
     let server = Runtime::new().unwrap();

@@ -93,8 +93,8 @@ pub(super) struct Rate {
     opened: Option<Mark>,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
-    /// The last refusal stated its wait.
-    stated: bool,
+    /// It holds a single request, and a refusal costs but a moment.
+    strict: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
     /// Refused since `empty`, that one not counted.
@@ -179,7 +179,7 @@ impl Rate {
             empty,
             opened: None,
             new: false,
-            stated: false,
+            strict: false,
             tried: None,
             refused: 0,
             fruitless: 0,
@@ -204,7 +204,7 @@ impl Rate {
         self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
-        } else if learns && self.is_strict() {
+        } else if learns && self.strict && self.quality == Quality::Exact {
             let accepted = mark.seq - self.empty.seq;
             self.interval -= (self.interval >> 14) * (1 + accepted / TOLERATED).min(16);
         }
@@ -237,7 +237,7 @@ impl Rate {
 
     /// For how long nothing is sent after a refusal that the rate explains.
     pub(super) fn rest(&self) -> Duration {
-        let rest = match self.is_strict() {
+        let rest = match self.strict && self.quality == Quality::Exact {
             true => self.interval,
             false => self.interval.saturating_mul(2).min(SECOND).max(self.interval),
         };
@@ -266,11 +266,12 @@ impl Rate {
                 return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
-        self.stated = refusal.stated.is_some();
-        match accepted >= ROUGH {
-            _ if self.is_strict() && self.tried.is_none() => self.give_way(accepted),
-            true => self.measure(mark, accepted, refusal.in_flight),
-            false => self.slow_down(mark, accepted),
+        let silent = refusal.stated.is_none();
+        let soon = self.strict && silent && self.tried.is_none();
+        match self.quality {
+            Quality::Exact if soon => self.give_way(accepted),
+            _ if accepted < ROUGH => self.slow_down(mark, accepted),
+            _ => self.measure(mark, accepted, silent && refusal.in_flight <= IN_TURN),
         }
         let opens = refusal.opens.as_nanos();
         self.hold_until = opens.saturating_add(match self.quality {
@@ -300,12 +301,6 @@ impl Rate {
         mark.seq.saturating_sub(self.empty.seq).saturating_sub(1 + self.refused)
     }
 
-    /// It was measured, lets nothing be saved up, and a refusal costs no more than a moment.
-    fn is_strict(&self) -> bool {
-        let is_measured = self.quality == Quality::Exact && self.interval < LONG;
-        self.burst == 1 && is_measured && !self.stated
-    }
-
     /// A strict one refused.
     fn give_way(&mut self, accepted: u64) {
         self.interval += match accepted {
@@ -319,7 +314,7 @@ impl Rate {
         }
     }
 
-    fn measure(&mut self, mark: Mark, accepted: u64, in_flight: u32) {
+    fn measure(&mut self, mark: Mark, accepted: u64, told_at_once: bool) {
         let opened = self.opened.unwrap_or(mark);
         (self.first, self.held) = (opened, accepted);
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
@@ -335,7 +330,8 @@ impl Rate {
         }
         // One that holds a single request is full whenever that comes a moment late, and refuses what
         // comes a moment early. (Where many are on their way, it may only seem to hold no more.)
-        if self.burst == 1 && !self.stated && in_flight <= IN_TURN && self.interval < LONG {
+        self.strict = self.burst == 1 && told_at_once && self.interval < LONG;
+        if self.strict {
             let (quality, margin) = match self.quality {
                 Quality::Sought => (Quality::Rough, self.interval / 8),
                 _ => (Quality::Exact, self.interval / 32),
@@ -398,12 +394,12 @@ impl Rate {
 
     /// Too few were accepted for a measurement, but no more than one more would have been.
     fn slow_down(&mut self, mark: Mark, accepted: u64) {
-        let is_measured = self.quality == Quality::Rough && self.measured > 0;
-        if self.burst == 1 && is_measured && self.interval < LONG {
+        if self.strict && self.quality == Quality::Rough && self.measured > 0 {
             // It was measured a little too short; or it has changed, then the next refusal shows it.
             (self.interval, self.measured) = (self.interval + self.interval / 8, 0);
             return;
         }
+        self.strict = false;
         let since = nanos(mark.at.saturating_since(self.empty.at));
         if since < self.interval / 2 {
             return; // so short a time says nothing of so long an interval

@@ -272,7 +272,9 @@ fn a_rate_of_zero_seconds_or_of_no_window_is_none() {
 fn only_the_listed_headers_are_looked_at() {
     for name in SIGNAL_HEADERS {
         assert_eq!(*name, name.to_ascii_lowercase());
+        assert!(is_signal_header(name));
     }
+    assert!(!is_signal_header("x-retry-after") && !is_signal_header(""));
     assert_eq!(read(429, &[("x-retry-after", "5"), ("retry-after ", "5")]), Signals::default());
     assert_eq!(read(429, &[("retry-after", &" 5".repeat(MAX_FIELD_BYTES))]), Signals::default());
 }

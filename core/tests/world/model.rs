@@ -335,7 +335,7 @@ impl Model {
             let scope = self.scopes.entry(name.clone()).or_default();
             let stale = now >= scope.gate_until + Duration::from_secs(3600);
             match scope.gate {
-                _ if stale => scope.gate = Gate::Open, // it may have been forgotten
+                _ if stale => scope.gate = Gate::Unsure, // it may have been forgotten
                 Gate::Open | Gate::Unsure => {}
                 Gate::Closed => scope.gate = Gate::Probing(id),
                 Gate::Probing(probe) => panic!("{name}: {probe} is the probe, {id} is not"),

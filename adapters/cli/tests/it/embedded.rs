@@ -31,7 +31,7 @@ async fn the_default_run_is_throttled_never_early_and_quick() {
     assert_eq!((&report["early"], &report["token_fetches"]), (&json!(0), &json!(1)));
     let number = |field: &str| report[field].as_u64().unwrap();
     assert_eq!(number("requests"), 25 + number("throttled"));
-    assert!(number("throttled") >= 6, "{report}");
+    assert!(number("throttled") >= 1, "{report}");
     assert!((12_000..25_000).contains(&number("elapsed_ms")), "{report}");
     assert_eq!(dir.ids("interactions.ndjson"), all_ids(2500));
 }

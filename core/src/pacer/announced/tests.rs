@@ -192,11 +192,14 @@ fn a_sixteenth_at_least_is_kept_for_urgent_requests() {
     assert_eq!(announced.permit(at(1000), 150, 0, LOW), Permit::Now, "eleven are left");
     assert_ne!(announced.permit(at(5000), 152, 0, LOW), Permit::Now, "nine");
     assert_eq!(announced.permit(at(5000), 152, 0, HIGH), Permit::Now);
-    assert_eq!(announced.permit(at(95_000), 152, 0, LOW), Permit::Now, "in the last twentieth");
+    assert_eq!(announced.permit(at(9750), 152, 0, LOW), Permit::Now, "nine of ten, soon after");
     let fits = Asker { high: false, backlog: 9 };
     assert_eq!(announced.permit(at(5000), 152, 0, fits), Permit::Now, "it fits into what is left");
     let more = Asker { high: false, backlog: 12 };
     assert_eq!(announced.permit(at(5000), 152, 3, more), Permit::Now, "those in flight are of it");
+    announced.sent(mark(152, 5000), true);
+    let tail = Permit::At(at(97_500));
+    assert_eq!(announced.permit(at(5000), 160, 0, LOW), tail, "another may come at any moment");
 }
 
 #[test]
@@ -225,8 +228,8 @@ proptest! {
             let (a, b) = (extreme(a), extreme(b));
             let last = Mark { seq: seq.saturating_sub(few), at: now };
             match step {
-                0 => now = now + Duration::from_nanos(a),
-                1 => now = now + ms(few * 1000),
+                0 => now += Duration::from_nanos(a),
+                1 => now += ms(few * 1000),
                 2 => drop(announced.spent(now + Duration::from_secs(a), now)),
                 3 => drop(announced.is_to_blame(seq)),
                 4 if seq > 0 => {

@@ -271,8 +271,8 @@ fn a_part_is_kept_for_urgent_requests_of_whom_some_must_wait_anyway() {
     let kept = window.permit(at(20_700), 22, 0, LOW, true);
     assert!(matches!(kept, Permit::Now), "two of two are kept only from the beginning: {kept:?}");
     window.sent(mark(22, 20_700), false);
-    // The last one is kept for the last half of 9.5 s, counted from 0.5 s before the end.
-    let until = at(30_700 - 500 - 4750);
+    // The last one is kept for the last half of 9.75 s, counted from 0.25 s before the end.
+    let until = at(30_700 - 250 - 4875);
     assert_eq!(window.permit(at(20_700), 23, 0, LOW, true), Permit::At(until));
     assert_eq!(window.permit(at(20_700), 23, 0, HIGH, true), Permit::Now);
     assert_eq!(
@@ -299,14 +299,15 @@ proptest! {
         for (step, number) in steps {
             let last = Mark { seq: seq - 1, at: now };
             match step {
-                0 => now = now + Duration::from_nanos(number),
+                0 => now += Duration::from_nanos(number),
                 1 => drop(window.passed(last, now, number % 4 > 0)),
                 2 => window.refused_again(last),
                 3 => {
                     let long = Duration::from_nanos(number);
                     let stated = Some(long).filter(|_| number % 2 == 0);
                     let refusal = Refusal { stated, in_flight: 65_535, opens: now + long };
-                    drop(window.refused(last, refusal, wall, now));
+                    let search = window.refused(last, refusal, wall, now);
+                    prop_assert!(search.is_none_or(|search| search.permit(Instant::FAR) == Permit::Now));
                 }
                 _ => {
                     window.sent(Mark { seq, at: now }, number % 2 == 0);

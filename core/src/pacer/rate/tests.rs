@@ -16,17 +16,18 @@ fn mark(seq: u64, millis: u64) -> Mark {
     Mark { seq, at: at(millis) }
 }
 
+/// With so many in flight that one which seems to hold a single request may hold more.
 fn silent(opens: u64) -> Refusal {
-    Refusal { stated: None, in_flight: 1, opens: at(opens) }
+    Refusal { stated: None, in_flight: 8, opens: at(opens) }
 }
 
 fn stated(wait: u64, opens: u64) -> Refusal {
     Refusal { stated: Some(ms(wait)), ..silent(opens) }
 }
 
-/// Met with one in flight: the first at 0, this one at 100 ms; the scope opens at 1100 ms.
+/// Met with one in flight: three at 0, this one at 100 ms; the scope opens at 1100 ms.
 fn met() -> Rate {
-    Rate::met(1, 1, ms(100), mark(1, 100), mark(0, 0), at(1100))
+    Rate::met(3, 1, ms(100), mark(3, 100), mark(0, 0), at(1100))
 }
 
 /// So many are sent, one each 100 ms from then on, without trying to do better.
@@ -39,10 +40,10 @@ fn sends(rate: &mut Rate, first: u64, from: u64, count: u64) {
 /// That, measured roughly after 40 were accepted in 4 s, and exactly after 40 more in 4.2 s.
 fn exact() -> Rate {
     let mut rate = met();
-    sends(&mut rate, 2, 1100, 40);
-    rate.refused(mark(42, 5100), silent(5300));
-    sends(&mut rate, 43, 5300, 40);
-    rate.refused(mark(83, 9300), silent(9500));
+    sends(&mut rate, 4, 1100, 40);
+    rate.refused(mark(44, 5100), silent(5300));
+    sends(&mut rate, 45, 5300, 40);
+    rate.refused(mark(85, 9300), silent(9500));
     rate
 }
 
@@ -86,10 +87,11 @@ fn a_short_window_is_used_evenly() {
 #[test]
 fn what_was_accepted_after_a_rest_measures_a_rate_roughly() {
     let mut rate = met();
-    sends(&mut rate, 2, 1100, 40);
-    rate.refused(mark(42, 5100), silent(5300));
-    // Of 40 in 4 s one was the burst, by which the bucket was full after a second's rest.
-    assert_eq!(rate.belief().interval, Duration::from_nanos(4000 * MS / 39));
+    sends(&mut rate, 4, 1100, 40);
+    rate.refused(mark(44, 5100), silent(5300));
+    // Of 40 in 4 s two were the burst, by which the bucket was full after a second's rest; one of
+    // the three at first was gained in the 200 ms that they took.
+    assert_eq!((rate.belief().interval, rate.burst), (Duration::from_nanos(4000 * MS / 38), 2));
     assert_eq!(rate.belief().basis, Basis::Measured);
     assert_eq!(rate.quality, Quality::Rough);
     assert_eq!(rate.hold_until, (5300 + 500) * MS);
@@ -103,14 +105,14 @@ fn between_two_empty_buckets_it_is_what_was_accepted_over_the_time() {
     assert_eq!(rate.quality, Quality::Exact);
     assert_eq!(rate.hold_until, (9500 + 11_000) * MS);
     // One that agrees is added up: 42 more in 4.4 s.
-    sends(&mut rate, 84, 9500, 42);
-    rate.refused(mark(126, 13_700), silent(13_900));
+    sends(&mut rate, 86, 9500, 42);
+    rate.refused(mark(128, 13_700), silent(13_900));
     assert_eq!(rate.belief().interval, Duration::from_nanos(8600 * MS / 82));
     // One that does not replaces them: 20 in 4.2 s, where 40 were expected.
     for n in 0..20 {
-        rate.sent(mark(127 + n, 13_900 + 200 * n), 1000, false);
+        rate.sent(mark(129 + n, 13_900 + 200 * n), 1000, false);
     }
-    rate.refused(mark(147, 17_900), silent(18_300));
+    rate.refused(mark(149, 17_900), silent(18_300));
     assert_eq!(rate.belief().interval, ms(210), "20 in 4.2 s");
 }
 
@@ -118,14 +120,69 @@ fn between_two_empty_buckets_it_is_what_was_accepted_over_the_time() {
 fn sixteen_measure_it_exactly() {
     let measured = |count| {
         let mut rate = met();
-        sends(&mut rate, 2, 1100, 40);
-        rate.refused(mark(42, 5100), silent(5300));
-        sends(&mut rate, 43, 5300, count);
-        rate.refused(mark(43 + count, 5300 + 100 * count), silent(9500));
-        rate.belief().interval
+        sends(&mut rate, 4, 1100, 40);
+        rate.refused(mark(44, 5100), silent(5300));
+        sends(&mut rate, 45, 5300, count);
+        rate.refused(mark(45 + count, 5300 + 100 * count), silent(9500));
+        (rate.belief().interval, rate.accepted)
     };
-    assert_eq!(measured(16), Duration::from_nanos(112_500_000), "16 in 1.8 s");
-    assert_eq!(measured(15), Duration::from_nanos(1500 * MS / 14), "or 14 in 1.5 s, at the least");
+    assert_eq!(measured(16), (Duration::from_nanos(112_500_000), 16), "16 in 1.8 s");
+    assert_eq!(measured(15), (Duration::from_nanos(1700 * MS / 15), 0), "that is not added up");
+}
+
+/// The only one in flight is refused, after so many one each 100 ms from 1100 ms on.
+fn strict(accepted: u64) -> Rate {
+    let mut rate = Rate::met(1, 1, ms(100), mark(1, 100), mark(0, 0), at(1100));
+    sends(&mut rate, 2, 1100, accepted);
+    let told = 1100 + 100 * accepted;
+    rate.refused(mark(2 + accepted, told), Refusal { in_flight: 1, ..silent(told + 200) });
+    rate
+}
+
+#[test]
+fn a_single_place_is_measured_by_the_interval_that_was_refused() {
+    // Not 125 ms, as by 40 in 5 s, but an eighth more than the 100 ms that were refused.
+    let mut rate = strict(40);
+    assert_eq!((rate.interval, rate.quality), (112 * MS + MS / 2, Quality::Rough));
+    sends(&mut rate, 43, 5300, 40);
+    rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
+    let shown = (105 * MS, Quality::Exact);
+    assert_eq!((rate.interval, rate.quality), shown, "40 in 4.2 s: no longer than that");
+    assert_eq!(rate.rest(), Duration::from_nanos(rate.interval), "one interval will do");
+}
+
+#[test]
+fn a_single_place_is_come_near_to_at_the_price_of_a_refusal_now_and_then() {
+    let refused_after = |accepted| {
+        let mut rate = strict(40);
+        sends(&mut rate, 43, 5300, 40);
+        rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
+        let found = rate.interval;
+        for n in 0..accepted {
+            rate.sent(mark(84 + n, 9500 + 100 * n), 1000, true);
+        }
+        let shortened = rate.interval;
+        assert!(shortened < found && shortened > found - found / 32, "{found}, then {shortened}");
+        let told = 9500 + 100 * accepted;
+        rate.refused(mark(84 + accepted, told), Refusal { in_flight: 1, ..silent(told + 100) });
+        rate.interval - shortened
+    };
+    assert!(
+        refused_after(3) > refused_after(10),
+        "the sooner it is refused, the more it gives way"
+    );
+    assert!(refused_after(10) > refused_after(40));
+    assert_eq!(refused_after(64), 0, "so rarely is no fault");
+}
+
+#[test]
+fn nothing_is_tried_where_a_refusal_costs_a_stated_wait() {
+    let mut rate = met();
+    sends(&mut rate, 2, 1100, 40);
+    rate.refused(mark(42, 5100), Refusal { in_flight: 1, ..stated(1000, 6100) });
+    let found = rate.interval;
+    rate.sent(mark(43, 6100), 1000, true);
+    assert_eq!((rate.strict, rate.interval), (false, found));
 }
 
 #[test]
@@ -146,17 +203,17 @@ fn a_burst_that_hides_the_rate_is_told_by_how_fast_it_went() {
 #[test]
 fn refusals_of_the_same_event_are_not_counted_as_accepted() {
     let mut rate = met();
-    sends(&mut rate, 2, 1100, 40);
-    rate.refused(mark(42, 5100), silent(5300));
+    sends(&mut rate, 4, 1100, 40);
+    rate.refused(mark(44, 5100), silent(5300));
     // Of 44 after that, four were in flight when it came, and refused as well.
-    for seq in 43..47 {
+    for seq in 45..49 {
         rate.sent(mark(seq, 5100), 1000, false);
     }
-    for seq in 43..47 {
+    for seq in 45..49 {
         rate.refused_again(mark(seq, 5100));
     }
-    sends(&mut rate, 47, 5300, 40);
-    rate.refused(mark(87, 9300), silent(9500));
+    sends(&mut rate, 49, 5300, 40);
+    rate.refused(mark(89, 9300), silent(9500));
     assert_eq!(rate.belief().interval, ms(105), "40 in 4.2 s");
 }
 
@@ -182,47 +239,47 @@ fn too_few_for_a_measurement_slow_it_down_between_bounds() {
 fn a_server_that_states_a_second_for_an_hour_leaves_no_interval_of_hours() {
     let mut rate = met();
     for n in 0..3600 {
-        rate.sent(mark(2 + n, 1000 * (n + 2)), 1000, true);
-        rate.refused(mark(2 + n, 1000 * (n + 2)), stated(1000, 1000 * (n + 3)));
+        rate.sent(mark(4 + n, 1000 * (n + 2)), 1000, true);
+        rate.refused(mark(4 + n, 1000 * (n + 2)), stated(1000, 1000 * (n + 3)));
     }
     assert!(rate.belief().interval <= ms(4000), "{:?}", rate.belief());
 }
 
 #[test]
 fn one_that_goes_on_refusing_is_no_rate() {
-    let mut rate = Rate::met(20, 8, ms(100), mark(20, 100), mark(0, 0), at(1100));
-    rate.sent(mark(21, 1100), 1000, true);
-    let Lesson::NotARate { quota, first } = rate.refused(mark(21, 1100), silent(3100)) else {
+    let mut rate = Rate::met(20, 8, ms(100), mark(22, 100), mark(0, 0), at(1100));
+    rate.sent(mark(23, 1100), 1000, true);
+    let Lesson::NotARate { quota, first } = rate.refused(mark(23, 1100), silent(3100)) else {
         panic!("nothing was accepted");
     };
     assert_eq!((quota, first.seq), (20, 0), "what was accepted at once, since then");
     // Where a rate was measured it takes two in a row.
     let mut rate = exact();
-    rate.sent(mark(84, 9500), 1000, false);
-    assert!(matches!(rate.refused(mark(84, 9500), silent(10_500)), Lesson::Learned));
-    rate.sent(mark(85, 10_500), 1000, false);
-    assert!(matches!(rate.refused(mark(85, 10_500), silent(12_500)), Lesson::NotARate { .. }));
+    rate.sent(mark(86, 9500), 1000, false);
+    assert!(matches!(rate.refused(mark(86, 9500), silent(10_500)), Lesson::Learned));
+    rate.sent(mark(87, 10_500), 1000, false);
+    assert!(matches!(rate.refused(mark(87, 10_500), silent(12_500)), Lesson::NotARate { .. }));
     // One accepted between them, or a stated wait, and it is.
     let mut rate = exact();
-    rate.sent(mark(84, 9500), 1000, false);
-    rate.refused(mark(84, 9500), silent(10_500));
-    rate.sent(mark(85, 10_500), 1000, false);
-    rate.passed(mark(85, 10_500), at(10_600));
-    rate.sent(mark(86, 10_600), 1000, false);
-    assert!(matches!(rate.refused(mark(86, 10_600), silent(12_500)), Lesson::Learned));
+    rate.sent(mark(86, 9500), 1000, false);
+    rate.refused(mark(86, 9500), silent(10_500));
+    rate.sent(mark(87, 10_500), 1000, false);
+    rate.passed(mark(87, 10_500), at(10_600));
+    rate.sent(mark(88, 10_600), 1000, false);
+    assert!(matches!(rate.refused(mark(88, 10_600), silent(12_500)), Lesson::Learned));
     let mut rate = met();
-    rate.sent(mark(2, 1100), 1000, true);
-    assert!(matches!(rate.refused(mark(2, 1100), stated(1000, 2100)), Lesson::Learned));
+    rate.sent(mark(4, 1100), 1000, true);
+    assert!(matches!(rate.refused(mark(4, 1100), stated(1000, 2100)), Lesson::Learned));
 }
 
 #[test]
 fn a_rate_explains_a_refusal_after_one_accepted_or_four_where_it_is_sought() {
     let rate = met();
-    assert!(!rate.explains(mark(5, 2000)), "three");
-    assert!(rate.explains(mark(6, 2000)), "four");
+    assert!(!rate.explains(mark(7, 2000)), "three");
+    assert!(rate.explains(mark(8, 2000)), "four");
     let rate = exact();
-    assert!(!rate.explains(mark(84, 10_000)));
-    assert!(rate.explains(mark(85, 10_000)));
+    assert!(!rate.explains(mark(86, 10_000)));
+    assert!(rate.explains(mark(87, 10_000)));
 }
 
 #[test]
@@ -239,33 +296,33 @@ fn the_rest_is_two_intervals_but_a_second_if_that_is_longer_than_one() {
 #[test]
 fn what_is_sought_doubles_by_the_second() {
     let mut rate = met();
-    rate.sent(mark(2, 1100), 1000, true);
-    rate.sent(mark(3, 1200), 1000, true);
-    rate.sent(mark(4, 1300), 1000, true);
+    rate.sent(mark(4, 1100), 1000, true);
+    rate.sent(mark(5, 1200), 1000, true);
+    rate.sent(mark(6, 1300), 1000, true);
     // By 100/1400 of itself, and then by 100/1400 of that.
     let once = |nanos: u64| nanos - nanos * 100 / 1400;
     // The first one comes after a rest, of which two intervals count.
     let first = 100 * MS - 100 * MS * 200 / 1400;
     assert_eq!(rate.belief().interval, Duration::from_nanos(once(once(first))));
     let mut idle = met();
-    idle.sent(mark(2, 500_000), 1000, true);
+    idle.sent(mark(4, 500_000), 1000, true);
     assert_eq!(idle.belief().interval, Duration::from_nanos(first), "idle time does not count");
 }
 
 #[test]
 fn a_measured_rate_is_held_then_grows_by_a_half_at_most() {
     let mut rate = exact();
-    rate.sent(mark(84, 20_499), 1000, true);
+    rate.sent(mark(86, 20_499), 1000, true);
     assert_eq!(rate.belief().interval, ms(105), "held");
-    rate.sent(mark(85, 20_604), 1000, true);
+    rate.sent(mark(87, 20_604), 1000, true);
     // By 105/4000 of itself.
     assert_eq!(rate.belief().interval, Duration::from_nanos(105 * MS - 105 * 105 * MS / 4000));
     for n in 0..4 {
-        rate.sent(mark(86 + n, 21_000 + 10_000 * n), 1000, true);
+        rate.sent(mark(88 + n, 21_000 + 10_000 * n), 1000, true);
     }
     assert_eq!(rate.quality, Quality::Exact);
     for n in 0..30 {
-        rate.sent(mark(90 + n, 61_000 + 10_000 * n), 1000, true);
+        rate.sent(mark(92 + n, 61_000 + 10_000 * n), 1000, true);
     }
     assert_eq!(rate.belief().interval, ms(70), "a half more");
 }
@@ -273,15 +330,15 @@ fn a_measured_rate_is_held_then_grows_by_a_half_at_most() {
 #[test]
 fn once_more_was_accepted_than_could_be_saved_up_the_limit_has_risen() {
     let mut rate = exact();
-    rate.sent(mark(84, 9500), 1000, true);
-    let mut seq = 85;
+    rate.sent(mark(86, 9500), 1000, true);
+    let mut seq = 87;
     let mut now = 20_500;
     while rate.quality == Quality::Exact && seq < 200 {
         rate.sent(mark(seq, now), 1000, true);
         (seq, now) = (seq + 1, now + 70);
     }
     // With a rest of 200 ms: n > (70 n + 200) / 105 + 4, in whole numbers.
-    assert_eq!(seq - 1 - 85, 18);
+    assert_eq!(seq - 1 - 87, 18);
     assert_eq!(rate.quality, Quality::Sought);
 }
 
@@ -289,7 +346,7 @@ fn once_more_was_accepted_than_could_be_saved_up_the_limit_has_risen() {
 fn trying_is_not_worth_it_for_a_backlog_that_is_soon_done() {
     let grows = |backlog| {
         let mut rate = exact();
-        rate.sent(mark(84, 20_500), backlog, true);
+        rate.sent(mark(86, 20_500), backlog, true);
         rate.belief().interval < ms(105)
     };
     assert!(!grows(104), "10.9 s");
@@ -299,7 +356,7 @@ fn trying_is_not_worth_it_for_a_backlog_that_is_soon_done() {
 #[test]
 fn trying_that_cost_more_than_one_refusal_is_put_off_for_longer() {
     let mut rate = exact();
-    for seq in 84..87 {
+    for seq in 86..89 {
         rate.refused_again(mark(seq, 9300));
         assert_eq!(rate.hold_until, (9500 + 22_000) * MS, "once");
     }
@@ -308,16 +365,16 @@ fn trying_that_cost_more_than_one_refusal_is_put_off_for_longer() {
 #[test]
 fn the_first_answer_after_a_refusal_tells_how_long_one_takes() {
     let mut rate = met();
-    rate.sent(mark(2, 1100), 1000, false);
-    rate.passed(mark(2, 1100), at(1400));
+    rate.sent(mark(4, 1100), 1000, false);
+    rate.passed(mark(4, 1100), at(1400));
     assert_eq!(rate.belief().interval, ms(300));
     assert_eq!(rate.permit(at(1399)), Permit::At(at(1400)));
-    rate.sent(mark(3, 1400), 1000, false);
-    rate.passed(mark(3, 1400), at(1900));
+    rate.sent(mark(5, 1400), 1000, false);
+    rate.passed(mark(5, 1400), at(1900));
     assert_eq!(rate.belief().interval, ms(300), "only the first");
     let mut slow = met();
-    slow.sent(mark(2, 1100), 1000, false);
-    slow.passed(mark(2, 1100), at(9100));
+    slow.sent(mark(4, 1100), 1000, false);
+    slow.passed(mark(4, 1100), at(9100));
     assert_eq!(slow.belief().interval, ms(1000), "a second at most");
 }
 
@@ -376,7 +433,7 @@ proptest! {
         for (step, number) in steps {
             let last = Mark { seq: seq - 1, at: now };
             match step {
-                0 => now = now + Duration::from_nanos(number),
+                0 => now += Duration::from_nanos(number),
                 1 => rate.passed(last, now),
                 2 => rate.refused_again(last),
                 3 if last.seq >= event => {

@@ -179,7 +179,8 @@ proptest! {
         prop_assert!(search.next >= opens);
         prop_assert!(search.next <= opens + ms(3_601_000));
         prop_assert_eq!(search.permit(search.next), Permit::Now);
-        drop(search.passed(Mark { seq: 1, at: search.next }, Instant::FAR));
+        let probe = Mark { seq: 1, at: search.next };
+        prop_assert!(search.passed(probe, Instant::FAR).is_some());
     }
 
     #[test]
