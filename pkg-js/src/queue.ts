@@ -7,7 +7,7 @@ import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
 /** The settings of a queue. */
-export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'scopes' | 'seed'> {
+export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'pacing' | 'scopes' | 'seed'> {
   /** Functions that run at once. Default 5. */
   concurrency?: number;
   /**
@@ -45,8 +45,9 @@ export class PriorityRequestQueue {
     if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
-    // Where nothing is run again there is nothing to time, and to ask the time takes time.
-    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity }, retry ? now : () => 0);
+    // Where nothing is run again and nothing paced there is nothing to time, and to ask the time takes time.
+    const timed = retry || rest.pacing !== undefined || rest.scopes !== undefined;
+    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity }, timed ? now : () => 0);
     this.#jobs = new Jobs(this.#host, retry ? signalHeaders(it, rest.reading?.msHeaders) : undefined);
   }
 
