@@ -124,7 +124,8 @@ impl Engine {
         // Waiting for a turn is free: retrying is timed from when the scopes were open again.
         let turn_since = self.scopes.opened_at(lane);
         let request_id = self.queue.id(slot);
-        let asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
+        let mut asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
+        asker.backlog = asker.backlog.max(1); // it may never have been queued
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::address::{below, parse_token_url, parse_url};
 use crate::client::Client;
 use crate::env::Environment;
-use crate::ids::fresh_uuid;
+use crate::ids::random;
 use crate::scope::ScopeBy;
 use crate::secret::Secret;
 use crate::settings::{Auth, Base, BuildError, Protocol, Settings, Transport};
@@ -481,7 +481,7 @@ impl ClientBuilder {
             follow_redirects: self.follow_redirects,
             max_body: self.max_body,
             scope_by,
-            seed: self.seed.unwrap_or_else(|| fresh_uuid().as_u64_pair().0),
+            seed: self.seed.unwrap_or_else(|| random()[0]),
             engine: self.engine,
         };
         Ok(Client::new(settings, transport))

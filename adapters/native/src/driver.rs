@@ -285,6 +285,12 @@ impl Driver {
         drop(mem::replace(self, fresh));
     }
 
+    /// How many requests something is kept of.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.pending.len()
+    }
+
     fn command(&mut self, hub: &Arc<Hub>, command: Command, now: Now) {
         match command {
             Command::Submit(outgoing) => {

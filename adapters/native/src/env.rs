@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, content: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("cxone-{}-{name}", crate::ids::fresh_uuid()));
+        let path = std::env::temp_dir().join(format!("cxone-{:x}-{name}", crate::ids::random()[0]));
         std::fs::write(&path, content).unwrap();
         path
     }

@@ -10,9 +10,10 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::hint;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Poll, ready};
 
@@ -39,12 +40,18 @@ const COMMANDS_A_TURN: usize = 128;
 /// So often the inbox is looked into again, if others keep filling it.
 const TURNS: u32 = 4;
 
+/// So often the driver is tried to get, a moment apart.
+const TRIES: u32 = 64;
+
 pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) correlation_ids: CorrelationIds,
-    // These three are locked in this order, and only the first while anything foreign runs.
+    // These three are locked in this order, and only the first while anything foreign runs. Whoever
+    // has had the driver calls `work` after that, whatever came of it.
     driver: Mutex<Driver>,
+    /// The thread that got it last.
+    driven_by: AtomicUsize,
     link: Mutex<Link>,
     inbox: Mutex<VecDeque<Command>>,
     /// Is anything in the inbox?
@@ -68,6 +75,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, transport: Transport) -> Hub {
         Hub {
             driver: Mutex::new(Driver::new(&settings)),
+            driven_by: AtomicUsize::new(0),
             settings: Arc::new(settings),
             notices: broadcast::Sender::new(BACKLOG),
             correlation_ids: CorrelationIds::default(),
@@ -94,15 +102,13 @@ impl Hub {
         outgoing: &Arc<Outgoing>,
         here: runtime::Id,
     ) -> Option<Option<Work>> {
-        let mut driver = self.ready()?;
-        if !driver.is_at(here) {
-            return None;
-        }
-        let outgoing = outgoing.clone();
-        let work = self.perform(&mut driver, |driver| driver.submit_now(self, outgoing));
-        drop(driver);
+        let driver = self.ready();
+        let work = driver.filter(|driver| driver.is_at(here)).map(|mut driver| {
+            let outgoing = outgoing.clone();
+            self.perform(&mut driver, |driver| driver.submit_now(self, outgoing)).flatten()
+        });
         self.work();
-        Some(work.flatten())
+        work
     }
 
     /// Reports a head. The word on it is mostly there at once.
@@ -205,19 +211,31 @@ impl Hub {
         result.ok()
     }
 
-    /// The driver, unless somebody else has it.
+    /// The driver, unless somebody else has it. That is mostly for less than a microsecond, which is
+    /// less than it costs to leave something behind; so it is tried for so long.
     fn driver(&self) -> Option<MutexGuard<'_, Driver>> {
-        match self.driver.try_lock() {
-            Ok(driver) => Some(driver),
-            Err(TryLockError::WouldBlock) => None,
-            // It was about to start anew.
-            Err(TryLockError::Poisoned(driver)) => {
-                self.driver.clear_poison();
-                let mut driver = driver.into_inner();
-                driver.restart(self);
-                Some(driver)
-            }
+        let this_thread = this_thread();
+        for _ in 0..TRIES {
+            let driver = match self.driver.try_lock() {
+                Ok(driver) => driver,
+                Err(TryLockError::Poisoned(driver)) => {
+                    // It was about to start anew.
+                    self.driver.clear_poison();
+                    let mut driver = driver.into_inner();
+                    driver.restart(self);
+                    driver
+                }
+                // By what runs inside of it, in vain.
+                Err(_) if self.driven_by.load(Ordering::Relaxed) == this_thread => return None,
+                Err(_) => {
+                    hint::spin_loop();
+                    continue;
+                }
+            };
+            self.driven_by.store(this_thread, Ordering::Relaxed);
+            return Some(driver);
         }
+        None
     }
 
     fn inbox(&self) -> MutexGuard<'_, VecDeque<Command>> {
@@ -227,6 +245,12 @@ impl Hub {
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number that no other thread has meanwhile, and none has that is 0.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
 }
 
 /// The runtime in which attempts run.
@@ -319,7 +343,7 @@ impl Hub {
 mod tests {
     use std::time::Duration;
 
-    use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Mock};
+    use cxone_mock::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Fault, Mock, Rule};
     use tokio::time::timeout;
 
     use crate::{Client, ErrorKind};
@@ -328,13 +352,41 @@ mod tests {
     const SLOW: &str = "/api/v2.0/slow?ms=5000";
 
     #[tokio::test]
-    async fn after_a_mistake_of_its_own_the_driver_starts_anew_and_all_are_told() {
+    async fn nothing_is_kept_of_a_request_whatever_its_end() {
         let mock = Mock::builder().start().await.unwrap();
-        let client = Client::builder()
+        let client = client(&mock);
+        mock.script(Rule::api([Fault::status(404), Fault::status(502), Fault::reset()]));
+        let slow = (0..20).map(|_| tokio::spawn(client.get(SLOW).send())).collect::<Vec<_>>();
+        let deadline = Duration::from_millis(30);
+        let late = client.get(SLOW).deadline(deadline).send();
+        assert_eq!(*late.await.unwrap_err().kind(), ErrorKind::Timeout);
+        slow.iter().for_each(|request| request.abort());
+        for _ in 0..10 {
+            let _ = client.get(ECHO).send().await;
+            client.get(ECHO).send_stream().await.unwrap();
+        }
+        let all_over = async {
+            while client.stats().await.in_flight > 0 || slow.iter().any(|it| !it.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), all_over).await.expect("all slots are free");
+        assert_eq!(client.hub.driver().expect("nobody else has it").kept(), 0);
+        assert_eq!(std::sync::Arc::strong_count(&client.hub), 1);
+    }
+
+    fn client(mock: &Mock) -> Client {
+        Client::builder()
             .base_url(mock.url())
             .client_credentials(DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn after_a_mistake_of_its_own_the_driver_starts_anew_and_all_are_told() {
+        let mock = Mock::builder().start().await.unwrap();
+        let client = client(&mock);
         client.pause_scope("held");
         client.set_concurrency(1).unwrap();
         let all: Vec<_> = (0..3).map(|_| tokio::spawn(client.get(SLOW).send())).collect();

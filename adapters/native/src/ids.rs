@@ -39,6 +39,11 @@ impl<T> Requests<T> {
         place.take_if(|(of, _)| *of == id).map(|(_, it)| it)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
     /// Takes them all out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (RequestId, T)> + use<T> {
         std::mem::take(&mut self.places).into_iter().flatten()
@@ -51,38 +56,29 @@ impl<T> Default for Requests<T> {
     }
 }
 
-/// A UUID of version 4 that nobody can foresee, made from random keys and a counter: asking the
-/// system for random bytes would be a system call for each request. Its lower half is a keyed hash
-/// (SipHash), the upper one keeps apart what others make.
-pub(crate) fn fresh_uuid() -> Uuid {
-    static KEYS: LazyLock<(RandomState, u64)> = LazyLock::new(|| {
-        let key = RandomState::new();
-        let start = RandomState::new().hash_one(0);
-        (key, start)
-    });
+/// Random bits that nobody can foresee, made from random keys and a counter: asking the system for
+/// them would be a system call each time.
+pub(crate) fn random() -> [u64; 2] {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let (key, start) = &*KEYS;
-    let high = mix(start.wrapping_add(count.wrapping_mul(SPREAD)));
-    let random = u128::from(high) << 64 | u128::from(key.hash_one(count));
-    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+    KEYS.each_ref().map(|key| key.hash_one(count))
 }
 
-/// A `X-Correlation-ID` for each request. They are cut from one piece of memory, several from each,
-/// which spares each its own.
+/// A `X-Correlation-ID` for each request. They are made by the batch and cut from one piece of
+/// memory, which spares each its own.
 #[derive(Default)]
 pub(crate) struct CorrelationIds(Mutex<Bytes>);
 
 impl CorrelationIds {
-    /// A fresh UUID, as a header field has it.
+    /// A UUID of version 4, as a header field has it.
     pub(crate) fn next(&self) -> Option<HeaderValue> {
         let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if rest.is_empty() {
-            let mut several = vec![0; SEVERAL * Hyphenated::LENGTH];
-            for id in several.chunks_exact_mut(Hyphenated::LENGTH) {
-                fresh_uuid().hyphenated().encode_lower(id);
-            }
-            *rest = several.into();
+            let mut batch = vec![0; BATCH * Hyphenated::LENGTH];
+            let ids = batch.chunks_exact_mut(Hyphenated::LENGTH).zip(uuids(random()));
+            ids.for_each(|(text, id)| _ = id.hyphenated().encode_lower(text));
+            *rest = batch.into();
         }
         let id = rest.split_to(Hyphenated::LENGTH);
         drop(rest);
@@ -90,8 +86,17 @@ impl CorrelationIds {
     }
 }
 
+/// UUIDs of version 4, from a random start: each half is a counter, mixed.
+fn uuids(start: [u64; 2]) -> impl Iterator<Item = Uuid> {
+    (0..).map(move |n: u64| {
+        let [high, low] = start.map(|half| mix(half.wrapping_add(n.wrapping_mul(SPREAD))));
+        let random = u128::from(high) << 64 | u128::from(low);
+        uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+    })
+}
+
 /// Few enough that an answer which is kept holds on to little.
-const SEVERAL: usize = 16;
+const BATCH: usize = 16;
 
 /// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 fn mix(mut n: u64) -> u64 {
@@ -122,17 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn correlation_ids_are_uuids_and_all_different() {
+    fn correlation_ids_are_uuids_of_version_4_and_all_different() {
         let ids = CorrelationIds::default();
-        let ids: BTreeSet<Uuid> = (0..1000)
+        let ids: Vec<Uuid> = (0..10_000)
             .map(|_| ids.next().unwrap().to_str().unwrap().parse().expect("a UUID"))
             .collect();
-        assert_eq!(ids.len(), 1000);
-    }
-
-    #[test]
-    fn fresh_uuids_are_of_version_4_and_all_different() {
-        let ids: Vec<Uuid> = (0..10_000).map(|_| fresh_uuid()).collect();
         assert!(ids.iter().all(|id| id.get_version_num() == 4));
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
         // Neither half is a counter that could be told from the one before.

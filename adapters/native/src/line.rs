@@ -104,6 +104,11 @@ impl Line {
                     if !state.aborted {
                         // No other one starts before this one is over.
                         state.work = Some(work);
+                        // Who has been told while it was looking was not woken. The attempt, of no
+                        // use any more, is about to be aborted.
+                        if let Some(outcome) = state.outcome.take() {
+                            return Poll::Ready(outcome);
+                        }
                         state.wait(cx);
                         return Poll::Pending;
                     }
@@ -219,5 +224,93 @@ impl WakeCaller for MutexGuard<'_, State> {
         if let Some(caller) = caller {
             foreign(|| caller.wake());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A line whose caller has begun to look.
+    fn line() -> (Arc<Line>, Arc<Woken>, Waker) {
+        let woken = Arc::new(Woken::default());
+        (Arc::new(Line::new()), woken.clone(), Waker::from(woken))
+    }
+
+    /// Does something each time that it is driven, and never ends.
+    fn driven(line: &Arc<Line>, act: impl Fn(&Line) + Send + 'static) -> Option<Work> {
+        let line = line.clone();
+        Some(Box::pin(poll_fn(move |_| {
+            act(&line);
+            Poll::Pending
+        })))
+    }
+
+    fn runtime() -> runtime::Runtime {
+        runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn an_outcome_that_is_told_while_its_caller_looks_is_seen_by_that() {
+        let (line, woken, waker) = line();
+        let mut work = driven(&line, |line| line.tell(Outcome::Lost));
+        let polled = line.poll(&mut Context::from_waker(&waker), true, &mut work);
+        assert!(matches!(polled, Poll::Ready(Outcome::Lost)));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        assert!(line.state().work.is_some(), "it is the driver's to abort");
+    }
+
+    #[test]
+    fn an_attempt_that_is_aborted_while_it_is_driven_is_dropped_by_its_caller() {
+        let (line, woken, waker) = line();
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let mut work = driven(&line, move |line| line.abort(&handle));
+        let before = Arc::strong_count(&line);
+        let mut cx = Context::from_waker(&waker);
+        assert!(line.poll(&mut cx, true, &mut work).is_pending());
+        assert_eq!(Arc::strong_count(&line), before - 1, "it is gone");
+        // From now on it is woken again.
+        line.tell(Outcome::Lost);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(line.poll(&mut cx, true, &mut None).is_ready());
+    }
+
+    #[test]
+    fn an_attempt_is_driven_only_at_home() {
+        let (line, _, waker) = line();
+        let driven_by = Arc::new(AtomicUsize::new(0));
+        let count = driven_by.clone();
+        let mut work = driven(&line, move |_| _ = count.fetch_add(1, Ordering::Relaxed));
+        let mut cx = Context::from_waker(&waker);
+        assert!(line.poll(&mut cx, true, &mut work).is_pending());
+        assert!(line.poll(&mut cx, false, &mut None).is_pending());
+        assert_eq!(driven_by.load(Ordering::Relaxed), 1);
+        assert!(line.poll(&mut cx, true, &mut None).is_pending());
+        assert_eq!(driven_by.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_has_left_is_told_nothing() {
+        let (line, woken, waker) = line();
+        assert!(line.poll(&mut Context::from_waker(&waker), true, &mut None).is_pending());
+        line.leave();
+        line.tell(Outcome::Lost);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        assert!(line.is_left() && line.state().outcome.is_none());
     }
 }

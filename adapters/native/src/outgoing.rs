@@ -152,7 +152,10 @@ impl Outgoing {
             self.scopes = settings.scope_by.scopes(method, url, base, self.own_origin);
         }
         // What it will carry: a field that was set as such wins.
-        let field = self.headers.get(CORRELATION_ID).cloned();
+        let field = match self.headers.is_empty() {
+            true => None, // as mostly
+            false => self.headers.get(CORRELATION_ID).cloned(),
+        };
         let given = field.or_else(|| self.name.correlation_id.take());
         self.name.correlation_id = given.or_else(|| {
             let by_default = settings.default_headers.get(CORRELATION_ID);
