@@ -163,6 +163,7 @@ export class CxoneClient extends EventTarget {
       scopeBy === 'published',
     );
     this.#defaults = new RequestDefaults(base, !findApi, headers, options.correlationIds ?? true, tokens !== undefined, scopeBy);
+    const phrases: string[] = [];
     this.#wire = {
       host: this.#host,
       transport,
@@ -172,7 +173,7 @@ export class CxoneClient extends EventTarget {
       place: (early) => (this.#defaults.found ? urlOf(this.#defaults, early).href : undefined),
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
-      statusText: this.#instance.Engine.status_text,
+      statusText: (status) => (phrases[status] ??= this.#instance.Engine.status_text(status)),
     };
   }
 
