@@ -91,6 +91,16 @@ impl JobStyle {
         }
     }
 
+    /// The style of this name: `data-extraction`, `report`, `call-list-upload`.
+    pub fn named(name: &str) -> Option<JobStyle> {
+        match name {
+            "data-extraction" => Some(JobStyle::data_extraction()),
+            "report" => Some(JobStyle::report()),
+            "call-list-upload" => Some(JobStyle::call_list_upload()),
+            _ => None,
+        }
+    }
+
     /// The path at which a job is asked after that was submitted there. `None` if the id cannot
     /// stand in a path.
     pub fn status_path(&self, submitted_to: &str, id: &str) -> Option<String> {

@@ -40,7 +40,7 @@ if (!onlyJs) {
 }
 // Its glue is a module, and of a module there is only one. Here it becomes a function with all its
 // state inside, so that each call is an instance of its own; what nobody calls stays out.
-const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff${trap ? ', trap' : ''} }`;
+const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff, jobFields, jobNext, jobPath${trap ? ', trap' : ''} }`;
 const glue = await build({
   stdin: { contents: `import ${names} from './${made}/cxone_fetch.js'; glue = ${names};`, resolveDir: root },
   bundle: true,
@@ -73,9 +73,10 @@ const cjs = {
 /** The entry of the trap build shows the instance too, so that a test can reach its `trap()`. */
 const withInstance = { stdin: { contents: "export * from './node.js'; export { instance } from './wasm.js';", resolveDir: 'src' } };
 const web = { ...common, platform: 'browser', format: 'esm' };
-// What goes with a client takes the classes of errors from where that has them: of each there is one.
+// What goes with a client takes the engine and the classes of errors from where that has them: of each
+// there is one.
 const beside = {
-  plugins: [{ name: 'errors', setup: (it) => it.onResolve({ filter: /^\.\/errors\.js$/ }, () => ({ path: 'cxone-client', external: true })) }],
+  plugins: [{ name: 'beside', setup: (it) => it.onResolve({ filter: /^\.\/(errors|wasm)\.js$/ }, () => ({ path: 'cxone-client', external: true })) }],
 };
 await Promise.all([
   build({ ...node, format: 'esm', ...(trap ? withInstance : { entryPoints: ['src/node.ts'] }), outfile: `${dist}/node.js` }),

@@ -1,11 +1,11 @@
 /** `cxone-client/jobs`: jobs are submitted and asked after until they are done. */
 
 import type { CxoneClient } from './client.js';
-import type { JobStyle } from './job.js';
 import type { Data, RequestOptions } from './request.js';
 import { submitJob } from './submit.js';
 
-export type { JobStyle } from './job.js';
+/** A family of jobs: how they are asked after, and what their answers name. */
+export type JobStyle = 'data-extraction' | 'report' | 'call-list-upload';
 
 /** What may be said of a job, and of all its requests. */
 export interface JobOptions extends Pick<RequestOptions, 'priority' | 'headers' | 'signal' | 'timeout' | 'scope'> {

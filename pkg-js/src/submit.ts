@@ -3,62 +3,65 @@
 import type { CxoneClient } from './client.js';
 import { ConfigError, JobError } from './errors.js';
 import type { CxoneResponse } from './http.js';
-import { JOB_FAMILIES, JobPolling, jobState, statusPath, type JobFamily, type JobStyle } from './job.js';
-import type { JobDone, JobOptions } from './jobs.js';
+import type { JobDone, JobOptions, JobStyle } from './jobs.js';
 import { at, detailsOf, json, jsonObject } from './json.js';
 import type { RequestOptions } from './request.js';
 import { milliseconds } from './settings.js';
 import { sleep } from './sleep.js';
+import { instance } from './wasm.js';
 
 /** How long a job may take, unless its caller says otherwise: an hour. */
 const DEADLINE = 3_600_000;
 
+/** What `jobNext` gives in place of a wait (`adapters/fetch`, `job.rs`). */
+const DONE = -1;
+const FAILED = -2;
+const LATE = -3;
+
 /** Puts a job onto its way. */
 export async function submitJob(cx: CxoneClient, style: JobStyle, path: string | URL, options: JobOptions): Promise<Job> {
-  const { data = {}, deadline = DEADLINE, pollEvery, ...request } = options;
-  if (typeof style !== 'string' || !Object.hasOwn(JOB_FAMILIES, style)) {
-    throw new ConfigError('style', `choose ${Object.keys(JOB_FAMILIES).map((it) => `'${it}'`).join(', ')}`);
-  }
-  const family = JOB_FAMILIES[style];
+  const { data = {}, deadline = DEADLINE, pollEvery = NaN, ...request } = options;
+  const fields = typeof style === 'string' ? instance().jobFields(style) : undefined;
+  if (fields === undefined) throw new ConfigError('style', "choose 'data-extraction', 'report' or 'call-list-upload'");
   milliseconds('deadline', deadline);
-  milliseconds('pollEvery', pollEvery);
-  const polling = new JobPolling(pollEvery ?? family.pollEvery, deadline, performance.now());
+  if (options.pollEvery !== undefined) milliseconds('pollEvery', pollEvery);
+  const start = performance.now();
   const response = await cx.post(path, data, { ...request, responseType: 'text', deadline });
   const answer = json(response);
-  const id = family.idField === '' ? answer : at(answer, family.idField);
+  const [idField = '', ...others] = fields.split('\n');
+  const id = idField === '' ? answer : at(answer, idField);
   if (typeof id !== 'string' && !Number.isSafeInteger(id)) {
     throw new JobError('Job Error: the answer names no id', detailsOf(response, answer));
   }
-  const where = statusPath(family, String(path), String(id));
+  const where = instance().jobPath(`${style}\n${path}\n${id}`);
   if (where === undefined) throw new JobError('Job Error: its id cannot stand in a path', detailsOf(response, answer));
-  return new Job(cx, family, polling, String(id), where, request);
+  const next = (state: string): number => instance().jobNext(`${style}\n${state}`, pollEvery, deadline, performance.now() - start);
+  // A poll that is asked past the deadline has no time left, and fails by that.
+  const poll = () => cx.get<string>(where, { ...request, responseType: 'text', deadline: Math.max(0, deadline - (performance.now() - start)) });
+  return new Job(String(id), others, poll, next, request.signal);
 }
 
 /** A job that was submitted. */
-class Job {
-  readonly #cx: CxoneClient;
-  readonly #family: JobFamily;
-  readonly #polling: JobPolling;
-  readonly id: string;
-  readonly #path: string;
-  readonly #request: RequestOptions;
+export class Job {
+  readonly #id: string;
+  readonly #fields: string[];
+  readonly #poll: () => Promise<CxoneResponse<string>>;
+  readonly #next: (state: string) => number;
+  readonly #signal: RequestOptions['signal'];
 
-  constructor(cx: CxoneClient, family: JobFamily, polling: JobPolling, id: string, path: string, request: RequestOptions) {
-    this.#cx = cx;
-    this.#family = family;
-    this.#polling = polling;
-    this.id = id;
-    this.#path = path;
-    this.#request = request;
+  constructor(id: string, fields: string[], poll: () => Promise<CxoneResponse<string>>, next: (state: string) => number, signal: RequestOptions['signal']) {
+    this.#id = id;
+    this.#fields = fields;
+    this.#poll = poll;
+    this.#next = next;
+    this.#signal = signal;
   }
 
   /** Waits until it is done; again, for another address of its result. */
   async done(): Promise<JobDone> {
-    const { stateField, resultField, problemField } = this.#family;
+    const [stateField = '', resultField = '', problemField = ''] = this.#fields;
     for (;;) {
-      const left = this.#polling.left(performance.now());
-      if (left === undefined) throw this.#late();
-      const response: CxoneResponse<string> = await this.#cx.get(this.#path, { ...this.#request, responseType: 'text', deadline: left });
+      const response = await this.#poll();
       const answer = jsonObject(response);
       const text = (field: string): string | undefined => {
         const value = at(answer, field);
@@ -66,25 +69,17 @@ class Job {
       };
       const state = text(stateField);
       if (state === undefined) throw new JobError(`Job Error: there is no state in \`${stateField}\``, detailsOf(response, answer));
-      switch (jobState(state)) {
-        case 'done': {
-          const result = text(resultField);
-          return { id: this.id, ...(result === undefined ? {} : { result }), answer };
-        }
-        case 'failed': {
-          const why = text(problemField);
-          throw new JobError(`Job Error: job ${this.id} is ${state}${why === undefined ? '' : `: ${why}`}`, detailsOf(response, answer));
-        }
-        default: {
-          const wait = this.#polling.wait(performance.now());
-          if (wait === undefined) throw this.#late();
-          await sleep(wait, this.#request.signal);
-        }
+      const next = this.#next(state);
+      if (next === DONE) {
+        const result = text(resultField);
+        return { id: this.#id, ...(result === undefined ? {} : { result }), answer };
       }
+      if (next === FAILED) {
+        const why = text(problemField);
+        throw new JobError(`Job Error: job ${this.#id} is ${state}${why === undefined ? '' : `: ${why}`}`, detailsOf(response, answer));
+      }
+      if (next === LATE) throw new JobError(`Job Error: job ${this.#id} is not done within its deadline`, detailsOf(response, answer));
+      await sleep(next, this.#signal);
     }
-  }
-
-  #late(): JobError {
-    return new JobError(`Job Error: job ${this.id} is not done within its deadline`);
   }
 }

@@ -10,6 +10,7 @@
 //! - [`Credentials`]: the token request, the reading of its answer, and the tokens: secrets live in
 //!   here, where no `console.log` reaches them.
 //! - [`Pages`]: a run of pages.
+//! - [`job_fields`], [`job_path`], [`job_next`]: what jobs are asked after by, where and when.
 //! - [`calculate_backoff`]: the tutorial's arithmetic, mended.
 //!
 //! Nothing here decides anything about waiting, ordering, retrying or tokens: that is
@@ -25,6 +26,7 @@ mod alarm;
 mod backoff;
 mod engine;
 mod header;
+mod job;
 mod pages;
 pub mod record;
 mod settings;
@@ -35,6 +37,7 @@ mod token;
 pub use alarm::Alarm;
 pub use backoff::calculate_backoff;
 pub use engine::Engine;
+pub use job::{job_fields, job_next, job_path};
 pub use pages::Pages;
 pub use token::Credentials;
 

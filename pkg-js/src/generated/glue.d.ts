@@ -117,6 +117,9 @@ export interface Glue {
     random: number,
     wall: number,
   ): number;
+  jobFields(style: string): string | undefined;
+  jobNext(texts: string, every: number, deadline: number, elapsed: number): number;
+  jobPath(texts: string): string | undefined;
   trap?(): void;
 }
 
