@@ -73,10 +73,9 @@ const cjs = {
 /** The entry of the trap build shows the instance too, so that a test can reach its `trap()`. */
 const withInstance = { stdin: { contents: "export * from './node.js'; export { instance } from './wasm.js';", resolveDir: 'src' } };
 const web = { ...common, platform: 'browser', format: 'esm' };
-// What goes with a client takes the engine and the classes of errors from where that has them: of each
-// there is one.
+// What goes with a client takes the classes of errors from where that has them: of each there is one.
 const beside = {
-  plugins: [{ name: 'beside', setup: (it) => it.onResolve({ filter: /^\.\/(errors|wasm)\.js$/ }, () => ({ path: 'cxone-client', external: true })) }],
+  plugins: [{ name: 'errors', setup: (it) => it.onResolve({ filter: /^\.\/errors\.js$/ }, () => ({ path: 'cxone-client', external: true })) }],
 };
 await Promise.all([
   build({ ...node, format: 'esm', ...(trap ? withInstance : { entryPoints: ['src/node.ts'] }), outfile: `${dist}/node.js` }),

@@ -261,6 +261,11 @@ export class CxoneClient extends EventTarget {
     });
   }
 
+  /** @internal The engine's module, for those that go with a client. */
+  get instance(): Instance {
+    return this.#instance;
+  }
+
   /** @internal As {@link fetch}, but rejects where {@link request} does; the token goes along to the base URL's origin only. */
   stream(config: RequestConfig): Promise<Response> {
     return new Promise((resolve, reject) => {

@@ -38,5 +38,3 @@ export {
   type FetchAllOptions,
 } from './tutorial.js';
 export { init, type WasmSource } from './wasm.js';
-/** @internal For the modules that go with a client. */
-export { instance } from './wasm.js';

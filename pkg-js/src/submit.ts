@@ -8,7 +8,6 @@ import { at, detailsOf, json, jsonObject } from './json.js';
 import type { RequestOptions } from './request.js';
 import { milliseconds } from './settings.js';
 import { sleep } from './sleep.js';
-import { instance } from './wasm.js';
 
 /** How long a job may take, unless its caller says otherwise: an hour. */
 const DEADLINE = 3_600_000;
@@ -21,7 +20,8 @@ const LATE = -3;
 /** Puts a job onto its way. */
 export async function submitJob(cx: CxoneClient, style: JobStyle, path: string | URL, options: JobOptions): Promise<Job> {
   const { data = {}, deadline = DEADLINE, pollEvery = NaN, ...request } = options;
-  const fields = typeof style === 'string' ? instance().jobFields(style) : undefined;
+  const { jobFields, jobNext, jobPath } = cx.instance;
+  const fields = typeof style === 'string' ? jobFields(style) : undefined;
   if (fields === undefined) throw new ConfigError('style', "choose 'data-extraction', 'report' or 'call-list-upload'");
   milliseconds('deadline', deadline);
   if (options.pollEvery !== undefined) milliseconds('pollEvery', pollEvery);
@@ -33,9 +33,9 @@ export async function submitJob(cx: CxoneClient, style: JobStyle, path: string |
   if (typeof id !== 'string' && !Number.isSafeInteger(id)) {
     throw new JobError('Job Error: the answer names no id', detailsOf(response, answer));
   }
-  const where = instance().jobPath(`${style}\n${path}\n${id}`);
+  const where = jobPath(`${style}\n${path}\n${id}`);
   if (where === undefined) throw new JobError('Job Error: its id cannot stand in a path', detailsOf(response, answer));
-  const next = (state: string): number => instance().jobNext(`${style}\n${state}`, pollEvery, deadline, performance.now() - start);
+  const next = (state: string): number => jobNext(`${style}\n${state}`, pollEvery, deadline, performance.now() - start);
   // A poll that is asked past the deadline has no time left, and fails by that.
   const poll = () => cx.get<string>(where, { ...request, responseType: 'text', deadline: Math.max(0, deadline - (performance.now() - start)) });
   return new Job(String(id), others, poll, next, request.signal);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { instance, JobError } from 'cxone-client';
+import { JobError } from 'cxone-client';
 import { runJob } from 'cxone-client/jobs';
 import { anonymous, client, once, platform, rejection, serve, sleep, startMock } from './helper.mjs';
 
@@ -200,9 +200,9 @@ test('options that cannot be used are told', async (t) => {
   }
 });
 
-test('what is read of jobs is what core reads', () => {
+test('what is read of jobs is what core reads', (t) => {
   const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/jobs.json', import.meta.url), 'utf8'));
-  const { jobFields, jobNext, jobPath } = instance();
+  const { jobFields, jobNext, jobPath } = anonymous(t, 'http://127.0.0.1:1').instance;
   for (const { style, id_field, state_field, result_field, problem_field, poll_every_ms } of vectors.families) {
     assert.deepEqual(jobFields(style).split('\n'), [id_field, state_field, result_field, problem_field, '']);
     assert.equal(jobNext(`${style}\nRUNNING`, NaN, Infinity, 0), poll_every_ms);
