@@ -116,8 +116,7 @@ impl Download {
                 response => response?,
             };
             match self.take(&mut part, response).await {
-                Ok(None) => {}
-                Ok(Some(verified)) => {
+                Ok(verified) => {
                     let resumed = part.resumed;
                     let bytes = part.len;
                     part.finish(&target).await.map_err(|error| broken(&target, error))?;
@@ -128,6 +127,10 @@ impl Download {
                     // Nobody may go on with it.
                     let _ = part.remove().await;
                     return Err(Error::new(ErrorKind::Download, format!("Download Error: {what}")));
+                }
+                Err(Trouble::NoFile(status)) => {
+                    let what = format!("Download Error: the answer is no file, but a {status}");
+                    return Err(Error::new(ErrorKind::Download, what));
                 }
                 Err(Trouble::Ended(error)) => {
                     in_vain = if part.len > before { 0 } else { in_vain + 1 };
@@ -163,26 +166,26 @@ impl Download {
         Ok(request)
     }
 
-    /// Writes what comes. Gives whether its checksum was right, or nothing if it is to be asked for
-    /// from the start.
-    async fn take(
-        &self,
-        part: &mut Part,
-        mut response: StreamResponse,
-    ) -> Result<Option<bool>, Trouble> {
+    /// Writes what comes. Gives whether its checksum was stated, and right.
+    async fn take(&self, part: &mut Part, mut response: StreamResponse) -> Result<bool, Trouble> {
         let headers = response.headers().clone();
-        let total = if response.status() == StatusCode::PARTIAL_CONTENT {
-            let (start, total) = content_range(&headers).unwrap_or((0, None));
-            if start != part.len || part.len == 0 {
-                part.restart().await?;
-                return Ok(None);
+        let total = match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let (start, total) = content_range(&headers).unwrap_or((0, None));
+                if start != part.len || part.len == 0 {
+                    // It is another part than the one that is missing.
+                    part.restart().await?;
+                    return Err(Trouble::Ended(None));
+                }
+                part.resumed = part.len;
+                total
             }
-            part.resumed = part.len;
-            total
-        } else {
-            part.restart().await?;
-            part.name(strong_etag(&headers)).await?;
-            number(&headers, &CONTENT_LENGTH)
+            StatusCode::OK => {
+                part.restart().await?;
+                part.name(strong_etag(&headers)).await?;
+                number(&headers, &CONTENT_LENGTH)
+            }
+            status => return Err(Trouble::NoFile(status)),
         };
         loop {
             match tokio::time::timeout(self.stall, response.chunk()).await {
@@ -208,7 +211,7 @@ impl Download {
         }
         match part.is_right(&headers, response.status()) {
             Some(false) => Err(Trouble::Wrong("its checksum is not what the server states".into())),
-            checked => Ok(Some(checked.is_some())),
+            checked => Ok(checked.is_some()),
         }
     }
 }
@@ -218,6 +221,8 @@ enum Trouble {
     Disk(io::Error),
     /// It is not what the server says it is.
     Wrong(String),
+    /// The answer is none that brings a file: a redirect, or one without a body.
+    NoFile(StatusCode),
     /// Its body ended early.
     Ended(Option<Error>),
 }

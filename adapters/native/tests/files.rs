@@ -210,6 +210,31 @@ async fn a_body_that_keeps_ending_or_stalls_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_or_another_part_of_one_is_not_taken() {
+    let dir = Dir::new("no-file");
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for status in [204, 302, 304] {
+        mock.script(Rule::on(
+            "/files/",
+            Fault::status(status).header("location", "https://b.example"),
+        ));
+        let error = client.download(&address).to(dir.file()).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Download, "{status}");
+        assert!(error.to_string().contains(&status.to_string()), "{error}");
+        assert!(!dir.file().exists());
+    }
+    let part = Fault::status(206).header("content-range", "bytes 5-9/20").body("abcde");
+    mock.script(Rule::on("/files/", part).times(5));
+    let error = client.download(&address).to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Download);
+    assert!(!dir.file().exists());
+    // Five times in a row, and no more.
+    assert_eq!(client.download(&address).to(dir.file()).await.unwrap().bytes, 100_000);
+}
+
+#[tokio::test]
 async fn an_agents_events_come_by_long_polls_and_304_asks_again() {
     let mock = Mock::builder().start().await.unwrap();
     let client = builder(&mock).scope_limit_apart("agent-events", 4).build().unwrap();
