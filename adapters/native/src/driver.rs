@@ -5,6 +5,7 @@ mod fetch;
 mod fields;
 mod requests;
 mod restart;
+mod slots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +17,13 @@ use tokio::sync::oneshot;
 
 pub(crate) use command::{Command, FetchId, RequestTicket, Ticket};
 use fetch::Fetch;
+use slots::Requests;
 
 use crate::attempt::{self, Instruction};
 use crate::clock::Clock;
 use crate::foreign::foreign;
 use crate::home::Home;
 use crate::hub::Hub;
-use crate::ids::Requests;
 use crate::line::{Outcome, Work};
 use crate::notice::Notice;
 use crate::outgoing::Outgoing;

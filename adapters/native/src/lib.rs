@@ -142,7 +142,6 @@ mod error;
 mod foreign;
 mod home;
 mod hub;
-mod ids;
 mod job;
 mod json;
 mod line;
