@@ -1,6 +1,7 @@
 //! One sending of a request, from its `Send` until the host reports it over: what its answer
 //! means for the scopes, for the token and for the request.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::time::Duration;
@@ -103,10 +104,11 @@ impl Attempts {
         self.places.get(place as usize)?.as_ref()
     }
 
-    fn remove(&mut self, place: u32) -> Option<Attempt> {
-        let attempt = self.places.get_mut(place as usize)?.take()?;
-        self.free.push(place);
-        Some(attempt)
+    fn remove(&mut self, place: u32) {
+        if let Some(attempt @ Some(_)) = self.places.get_mut(place as usize) {
+            *attempt = None;
+            self.free.push(place);
+        }
     }
 }
 
@@ -158,21 +160,23 @@ impl Engine {
         if self.attempts.get(place).is_some_and(|attempt| attempt.progress == Progress::Sent) {
             self.unanswered(place, outcome);
         }
-        let Some(attempt) = self.free_slot(place) else {
+        let Some(attempt) = self.attempts.get_mut(place) else {
             return;
         };
-        let slot = attempt.slot;
+        let (slot, timed_out) = (attempt.slot, attempt.timed_out);
+        let progress = core::mem::replace(&mut attempt.progress, Progress::Sent);
+        self.free_slot(place);
         if self.queue.get(slot).is_some_and(|request| request.ended) {
             self.forget(slot);
             return;
         }
-        match (attempt.progress, outcome) {
+        match (progress, outcome) {
             (Progress::Draining(Then::Requeue), _) => self.requeue(slot),
             (Progress::Draining(Then::Alone(due)), _) => self.wait_alone(slot, due),
             (Progress::Draining(Then::Fail(error)), _) => self.finish(slot, Err(error)),
             (Progress::Reading(Err(error)), _) => self.finish(slot, Err(error)),
             (Progress::Reading(Ok(())), Ok(())) => self.finish(slot, Ok(())),
-            (_, _) if attempt.timed_out => {
+            (_, _) if timed_out => {
                 // It may have been processed, as with a lost connection.
                 self.no_answer(slot, Failure::Reset, RequestError::AttemptTimeout);
             }
@@ -288,11 +292,13 @@ impl Engine {
         }
         for (i, (scope, Stub { ticket, mark })) in lane.scopes().zip(stubs).enumerate() {
             if judgement != Judgement::Throttled {
-                if self.scopes.scope_mut(scope).pacer.passed(mark, now) {
+                let it = self.scopes.scope_mut(scope);
+                let limit = it.limit(self.config.concurrency);
+                let changed = it.pacer.passed(mark, now);
+                let opening = it.gate.answered(ticket, limit, now);
+                if changed {
                     self.believes(scope);
                 }
-                let limit = self.scopes.scope(scope).limit(self.config.concurrency);
-                let opening = self.scopes.scope_mut(scope).gate.answered(ticket, limit, now);
                 self.opened(scope, opening);
             } else if i == 0 {
                 self.counters.throttled += 1;
@@ -392,7 +398,7 @@ impl Engine {
 
     fn believes(&mut self, scope: u32) {
         let Scope { name, pacer, .. } = self.scopes.scope(scope);
-        let notice = Notice::Believes { scope: name.clone(), belief: pacer.belief() };
+        let notice = Notice::Believes { scope: name.clone(), belief: Box::new(pacer.belief()) };
         self.notice(notice);
     }
 
@@ -493,20 +499,23 @@ impl Engine {
     }
 
     /// The attempt holds no slot any more.
-    fn free_slot(&mut self, place: u32) -> Option<Attempt> {
-        let mut attempt = self.attempts.remove(place)?;
+    fn free_slot(&mut self, place: u32) {
+        let Some(attempt) = self.attempts.get_mut(place) else {
+            return;
+        };
+        let (slot, lane) = (attempt.slot, attempt.lane);
         self.timers.put(&mut attempt.timer, None, Wake::AttemptTimeout, place);
-        if let Some(request) = self.queue.get_mut(attempt.slot) {
+        self.attempts.remove(place);
+        if let Some(request) = self.queue.get_mut(slot) {
             request.set_in_flight(None);
         }
-        if !self.queue.is_apart(attempt.lane) {
+        if !self.queue.is_apart(lane) {
             self.slots -= 1;
         }
-        for scope in self.scopes.lane_key(attempt.lane).scopes() {
+        for scope in self.scopes.lane_key(lane).scopes() {
             self.scopes.scope_mut(scope).in_flight -= 1;
             self.sync_scope(scope);
         }
-        Some(attempt)
     }
 
     fn find_attempt(&self, id: AttemptId) -> Option<u32> {

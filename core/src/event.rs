@@ -4,6 +4,7 @@
 //! Ids cross, never payloads: the host keeps URLs, bodies, answers and reply channels by
 //! [`RequestId`], and token strings by [`Generation`].
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
@@ -363,8 +364,8 @@ pub enum Notice {
     Believes {
         /// The scope.
         scope: Arc<str>,
-        /// What it is now.
-        belief: Belief,
+        /// What it is now. In a box: everything that a host is told would be as large as this.
+        belief: Box<Belief>,
     },
     /// One request will be sent again by itself.
     Retrying {

@@ -366,7 +366,9 @@ impl Scopes {
     /// Counts an attempt of this lane in each of its scopes.
     pub(crate) fn sent(&mut self, lane: u32, now: Instant, asker: Asker) -> [Stub; MAX_SCOPES] {
         let mut stubs = [Stub::default(); MAX_SCOPES];
-        for (stub, scope) in stubs.iter_mut().zip(self.lane_key(lane).scopes()) {
+        let mut scopes = self.lane_key(lane).scopes();
+        for stub in &mut stubs {
+            let Some(scope) = scopes.next() else { break };
             let scope = self.scope_mut(scope);
             scope.in_flight += 1;
             *stub = Stub { ticket: scope.gate.sent(), mark: scope.pacer.sent(now, asker) };

@@ -357,7 +357,7 @@ fn a_change_of_belief_is_told_and_the_stats_show_the_same() {
         .notices
         .iter()
         .filter_map(|notice| match notice {
-            Notice::Believes { scope, belief } if &**scope == "default" => Some(belief),
+            Notice::Believes { scope, belief } if &**scope == "default" => Some(&**belief),
             _ => None,
         })
         .collect();

@@ -39,10 +39,14 @@ export function contenders(baseUrl) {
   const dispatcher = new undici.RetryAgent(new undici.Agent());
   const queues = { axios: queue(), ky: queue(), cockatiel: queue(), undici: queue() };
   const viaFetch = async () => (await fetch(url)).json();
+  // What a request of ours carries, so that one sees what of the difference is that.
+  const headers = () => ({ accept: 'application/json', 'content-type': 'application/json', 'user-agent': 'bench', 'x-correlation-id': crypto.randomUUID() });
+  const like = () => ({ headers: headers(), signal: AbortSignal.timeout(15_000) });
   return {
     fetch: {
       'bare': alone(viaFetch),
       'bare, with AbortSignal.timeout': alone(async () => (await fetch(url, { signal: AbortSignal.timeout(15_000) })).json()),
+      'bare, with that and the headers of ours': alone(async () => (await fetch(url, like())).json()),
       'cxone-client, request()': queued(() => client.request({ url: path })),
       'cxone-client, fetch()': queued(async () => (await client.fetch(path)).json()),
       'axios': alone(() => plain.get(url)),
@@ -53,6 +57,7 @@ export function contenders(baseUrl) {
     'undici.request': {
       'bare': alone(async () => (await undici.request(url)).body.json()),
       'bare, with AbortSignal.timeout': alone(async () => (await undici.request(url, { signal: AbortSignal.timeout(15_000) })).body.json()),
+      'bare, with that and the headers of ours': alone(async () => (await undici.request(url, like())).body.json()),
       'cxone-client, request()': queued(() => overUndici.request({ url: path })),
       'cxone-client, fetch()': queued(async () => (await overUndici.fetch(path)).json()),
       'RetryAgent + p-queue': queued(() => queues.undici.add(async () => (await undici.request(url, { dispatcher })).body.json())),

@@ -1,7 +1,7 @@
 /** A Markdown table. */
 export function table(head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
-  const isText = (i) => rows.some((row) => /[a-z]/i.test(row[i]) && row[i] !== 'gave up');
+  const isText = (i) => rows.some((row) => /[a-z]/i.test(row[i]) && !row[i].startsWith('gave up'));
   return [line(head), `|${head.map((_, i) => (isText(i) ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
 }
 

@@ -149,7 +149,8 @@ export class CxoneClient extends EventTarget {
             const basic = (options.clientAuth ?? (platform ? 'basic' : 'body')) === 'basic';
             const given = options.tokenUrl !== undefined ? parseUrl('tokenUrl', options.tokenUrl) : undefined;
             const url = given ?? (issuer ? undefined : new URL(`${base.href.replace(/\/+$/, '')}/oauth2/token`));
-            const credentials = new this.#instance.Credentials(id, secret, scope, basic, keyId, keySecret, issuer?.href, url?.href, findApi);
+            const texts = [id, secret, scope, keyId, keySecret, issuer?.href, url?.href].map((it) => `${it ?? ''}\0`).join('');
+            const credentials = new this.#instance.Credentials(texts, (basic ? 1 : 0) | (findApi ? 2 : 0));
             if (given && credentials.leak_in(given.search.slice(1))) {
               throw new ConfigError('tokenUrl', 'secrets do not belong into a URL: use clientId and clientSecret');
             }
@@ -162,6 +163,7 @@ export class CxoneClient extends EventTarget {
       scopeBy === 'published',
     );
     this.#defaults = new RequestDefaults(base, !findApi, headers, options.correlationIds ?? true, tokens !== undefined, scopeBy);
+    const phrases: string[] = [];
     this.#wire = {
       host: this.#host,
       transport,
@@ -171,7 +173,7 @@ export class CxoneClient extends EventTarget {
       place: (early) => (this.#defaults.found ? urlOf(this.#defaults, early).href : undefined),
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
-      statusText: this.#instance.Engine.status_text,
+      statusText: (status) => (phrases[status] ??= this.#instance.Engine.status_text(status)),
     };
   }
 
@@ -389,7 +391,7 @@ function parseUrl(field: string, value: string | URL | undefined): URL {
 function check(options: ClientOptions): void {
   encodeSettings(options);
   const { scope, clientAuth, scopeBy, correlationIds, followRedirects, maxBody, fetch, transport } = options;
-  if (scope !== undefined && scope !== null && typeof scope !== 'string') throw new ConfigError('scope', 'give a text, or null for none');
+  if (scope !== undefined && scope !== null && (typeof scope !== 'string' || scope.includes('\0'))) throw new ConfigError('scope', 'give a text, or null for none');
   if (clientAuth !== undefined && clientAuth !== 'body' && clientAuth !== 'basic') throw new ConfigError('clientAuth', "choose 'body' or 'basic'");
   if (scopeBy !== undefined && scopeBy !== 'client' && scopeBy !== 'family' && scopeBy !== 'published' && typeof scopeBy !== 'function') {
     throw new ConfigError('scopeBy', "choose 'client', 'family' or 'published', or give a function");
@@ -406,6 +408,6 @@ function check(options: ClientOptions): void {
 
 function string(field: string, value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'string') throw new ConfigError(field, 'give a text');
+  if (typeof value !== 'string' || value.includes('\0')) throw new ConfigError(field, 'give a text');
   return value;
 }

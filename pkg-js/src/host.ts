@@ -62,12 +62,20 @@ export const REPLAY_NEVER = 8;
 
 /** What the host keeps of one request, and what it has to do for it. */
 export abstract class Task {
-  slot = 0;
-  generation = 0;
+  // There may be a million of them: fields that are declared only are no work for each.
+  declare slot: number;
+  declare generation: number;
   /** The attempt in flight; 0 for none. */
-  flying = 0;
+  declare flying: number;
   /** Its end was told, or it was cancelled. */
-  ended = false;
+  declare ended: boolean;
+
+  constructor() {
+    this.slot = 0;
+    this.generation = 0;
+    this.flying = 0;
+    this.ended = false;
+  }
 
   /** Start this attempt, with the token of that generation (0 for none). Must not throw. */
   abstract send(number: number, token: number): void;

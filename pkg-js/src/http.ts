@@ -83,16 +83,17 @@ interface Answer {
 
 /** One sending. */
 class Flight implements TransportRequest {
-  readonly number: number;
-  readonly method: string;
-  readonly url: string;
-  headers: Record<string, string>;
-  body: Payload | undefined;
-  readonly whole: boolean;
-  readonly ending = new Ending();
+  // As with a task, what is only declared here is no work for each.
+  declare readonly number: number;
+  declare readonly method: string;
+  declare readonly url: string;
+  declare headers: Record<string, string>;
+  declare body: Payload | undefined;
+  declare readonly whole: boolean;
+  declare readonly ending: Ending;
   /** Its body is being made, and nothing was sent yet. */
-  making = false;
-  response: TransportResponse | undefined;
+  declare making: boolean;
+  declare response: TransportResponse | undefined;
 
   constructor(number: number, method: string, url: string, headers: Record<string, string>, whole: boolean) {
     this.number = number;
@@ -101,6 +102,8 @@ class Flight implements TransportRequest {
     this.url = url;
     this.headers = headers;
     this.body = undefined;
+    this.ending = new Ending();
+    this.making = false;
     this.response = undefined;
   }
 
@@ -110,24 +113,31 @@ class Flight implements TransportRequest {
 }
 
 abstract class HttpTask extends Task {
-  protected readonly wire: Wire;
-  readonly outgoing: Outgoing;
-  protected readonly reject: (reason: unknown) => void;
-  protected attempts = 0;
-  protected last: Answer | undefined;
-  #flight: Flight | undefined;
+  declare protected readonly wire: Wire;
+  declare readonly outgoing: Outgoing;
+  declare protected readonly reject: (reason: unknown) => void;
+  declare protected attempts: number;
+  declare protected last: Answer | undefined;
+  declare private flight: Flight | undefined;
   /** Where a redirect has led. */
-  protected elsewhere: string | undefined;
-  #sent = false;
-  #cause: unknown;
+  declare protected elsewhere: string | undefined;
+  declare private sent: boolean;
+  declare private cause: unknown;
   /** The watch of the caller's signal. */
-  #watch: Watch | undefined;
+  declare private watch: Watch | undefined;
 
   constructor(wire: Wire, outgoing: Outgoing, reject: (reason: unknown) => void) {
     super();
     this.wire = wire;
     this.outgoing = outgoing;
     this.reject = reject;
+    this.attempts = 0;
+    this.last = undefined;
+    this.flight = undefined;
+    this.elsewhere = undefined;
+    this.sent = false;
+    this.cause = undefined;
+    this.watch = undefined;
   }
 
   override get correlationId(): string | undefined {
@@ -136,7 +146,7 @@ abstract class HttpTask extends Task {
 
   set watched(watch: Watch) {
     if (this.ended) watch.end();
-    else this.#watch = watch;
+    else this.watch = watch;
   }
 
   /** The caller's signal has fired. */
@@ -147,47 +157,47 @@ abstract class HttpTask extends Task {
   }
 
   send(number: number, token: number): void {
-    this.#place();
+    this.place();
     const { method, url, headers, data, type, flags } = this.outgoing;
     const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0);
-    this.#flight = flight;
+    this.flight = flight;
     this.attempts = number;
-    this.#cause = undefined;
+    this.cause = undefined;
     if (token !== 0) flight.headers = { ...headers, authorization: this.wire.authorization(token) ?? '' };
     if (typeof data !== 'function') {
       flight.body = data;
-      this.#transmit(flight);
+      this.transmit(flight);
       return;
     }
     flight.making = true;
     payloadOf(data).then(
       (body) => {
-        if (this.#flight !== flight) return; // given up
+        if (this.flight !== flight) return; // given up
         flight.making = false;
         flight.body = body;
         if (headers['content-type'] === undefined && !hasOwnType(body)) flight.headers = { ...flight.headers, 'content-type': type };
-        this.#transmit(flight);
+        this.transmit(flight);
       },
       // Whoever makes the body has failed: that is no failure of the network.
-      (error: unknown) => this.#broke(flight, Failure.Unsendable, error),
+      (error: unknown) => this.broke(flight, Failure.Unsendable, error),
     );
   }
 
   abort(number: number): void {
-    const flight = this.#flight;
+    const flight = this.flight;
     if (flight?.number !== number) return;
     flight.ending.abort();
-    if (flight.making) this.#broke(flight, Failure.Aborted, undefined);
+    if (flight.making) this.broke(flight, Failure.Aborted, undefined);
   }
 
   body(number: number, verdict: Verdict): void {
-    const flight = this.#flight;
+    const flight = this.flight;
     if (flight?.number !== number || !flight.response) return;
     if (verdict === Verdict.Stream) {
       this.flying = 0;
       return;
     }
-    if (verdict === Verdict.Follow) this.elsewhere = this.#redirect(flight.response);
+    if (verdict === Verdict.Follow) this.elsewhere = this.redirect(flight.response);
     const answer: Answer = { response: flight.response, body: undefined };
     this.last = answer;
     let reading: Promise<string | Uint8Array>;
@@ -201,23 +211,23 @@ abstract class HttpTask extends Task {
     reading.then(
       (body) => {
         answer.body = body;
-        if (flight.ending.aborted) return this.#broke(flight, Failure.Aborted, undefined);
+        if (flight.ending.aborted) return this.broke(flight, Failure.Aborted, undefined);
         flight.ending.over();
-        this.#flight = undefined;
+        this.flight = undefined;
         this.wire.host.done(this, number);
       },
-      (error: unknown) => this.#broke(flight, error instanceof TooLarge ? Failure.TooLarge : Failure.Truncated, error),
+      (error: unknown) => this.broke(flight, error instanceof TooLarge ? Failure.TooLarge : Failure.Truncated, error),
     );
   }
 
   fail(failed: Failed): void {
-    this.#watch?.end();
+    this.watch?.end();
     this.rejectWith(failed);
   }
 
   broken(error: unknown): void {
     this.ended = true;
-    this.#watch?.end();
+    this.watch?.end();
     this.reject(error);
   }
 
@@ -226,19 +236,19 @@ abstract class HttpTask extends Task {
 
   /** The caller's signal does not matter any more. */
   protected unwatch(): void {
-    this.#watch?.end();
+    this.watch?.end();
   }
 
   /** The answer, to be handed over unread; the caller's signal still ends it, for as long as there is somebody to read it. */
   protected handOver(): Response {
-    const { response, ending } = this.#flight!;
+    const { response, ending } = this.flight!;
     const made = response!.response();
-    if (this.#watch && made.body) {
+    if (this.watch && made.body) {
       // Nothing of what outlives the request may hold on to the body, which may outlive the answer.
-      this.#watch.abort = aborting(ending);
-      unread.register(made.body, this.#watch);
+      this.watch.abort = aborting(ending);
+      unread.register(made.body, this.watch);
     } else {
-      this.#watch?.end();
+      this.watch?.end();
     }
     return made;
   }
@@ -259,7 +269,7 @@ abstract class HttpTask extends Task {
       details.headers = response.headers();
       details.data = dataOf(response, body);
     }
-    if (this.#cause !== undefined) details.cause = this.#cause;
+    if (this.cause !== undefined) details.cause = this.cause;
     this.reject(new Class(failed.message.replace('max_body', '`maxBody`').replace('attempt_timeout', '`timeout`'), details));
   }
 
@@ -272,7 +282,7 @@ abstract class HttpTask extends Task {
   }
 
   /** What was asked for before it was known where the APIs are has its URL now. */
-  #place(): void {
+  private place(): void {
     const { early } = this.outgoing;
     const placed = early === undefined ? undefined : this.wire.place(early);
     if (placed === undefined) return;
@@ -280,7 +290,7 @@ abstract class HttpTask extends Task {
     this.outgoing.early = undefined;
   }
 
-  #transmit(flight: Flight): void {
+  private transmit(flight: Flight): void {
     let sending;
     try {
       if (this.outgoing.early !== undefined) {
@@ -288,8 +298,8 @@ abstract class HttpTask extends Task {
         throw Object.assign(unknown, { code: 'ERR_INVALID_URL' });
       }
       if (isStream(this.outgoing.data)) {
-        if (this.#sent) throw new TypeError('a stream can be sent only once');
-        this.#sent = true;
+        if (this.sent) throw new TypeError('a stream can be sent only once');
+        this.sent = true;
       }
       // A transport of somebody else's may give what is no promise.
       sending = Promise.resolve(this.wire.transport.send(flight));
@@ -297,41 +307,41 @@ abstract class HttpTask extends Task {
       sending = Promise.reject(error);
     }
     sending.then(
-      (response) => this.#answered(flight, response),
-      (error: unknown) => this.#broke(flight, classify(error), error),
+      (response) => this.answered(flight, response),
+      (error: unknown) => this.broke(flight, classify(error), error),
     );
   }
 
-  #answered(flight: Flight, response: TransportResponse): void {
+  private answered(flight: Flight, response: TransportResponse): void {
     flight.response = response;
     const { host, signalHeaders, followRedirects } = this.wire;
     let follow;
     let signals;
     try {
-      follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.#redirect(response) !== undefined;
+      follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.redirect(response) !== undefined;
       signals = signalsOf(response, signalHeaders);
     } catch (error) {
       // What a transport gave is no answer.
-      this.#broke(flight, Failure.Unsendable, error);
+      this.broke(flight, Failure.Unsendable, error);
       return;
     }
     host.head(this, flight.number, response.status, signals, follow);
     // Nobody wants it any more: its transport has to end before its slot is free.
     if (flight.ending.aborted && this.flying === flight.number) {
-      void cancel(response).then(() => this.#broke(flight, Failure.Aborted, undefined));
+      void cancel(response).then(() => this.broke(flight, Failure.Aborted, undefined));
     }
   }
 
-  #broke(flight: Flight, failure: Failure, cause: unknown): void {
+  private broke(flight: Flight, failure: Failure, cause: unknown): void {
     if (this.flying !== flight.number) return;
     if (flight.ending.aborted) failure = Failure.Aborted;
-    else if (!(cause instanceof TooLarge)) this.#cause = cause;
-    this.#flight = undefined;
+    else if (!(cause instanceof TooLarge)) this.cause = cause;
+    this.flight = undefined;
     this.wire.host.failed(this, flight.number, failure);
   }
 
   /** Where an answer redirects to, if it may be followed: the same origin. */
-  #redirect(response: TransportResponse): string | undefined {
+  private redirect(response: TransportResponse): string | undefined {
     const location = response.header('location');
     if (!location || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
     const here = new URL(this.elsewhere ?? this.outgoing.url);
@@ -346,8 +356,8 @@ abstract class HttpTask extends Task {
 
 /** A request whose caller gets the body read. */
 export class WholeTask extends HttpTask {
-  readonly #resolve: (response: CxoneResponse) => void;
-  readonly #type: NonNullable<RequestConfig['responseType']>;
+  declare private readonly resolve: (response: CxoneResponse) => void;
+  declare private readonly type: NonNullable<RequestConfig['responseType']>;
 
   constructor(
     wire: Wire,
@@ -357,8 +367,8 @@ export class WholeTask extends HttpTask {
     reject: (reason: unknown) => void,
   ) {
     super(wire, outgoing, reject);
-    this.#resolve = resolve;
-    this.#type = type ?? 'json';
+    this.resolve = resolve;
+    this.type = type ?? 'json';
   }
 
   finish(): void {
@@ -367,9 +377,9 @@ export class WholeTask extends HttpTask {
     const headers = response.headers();
     let data: unknown = body;
     try {
-      if (this.#type === 'json') data = dataOf(response, body, true);
-      else if (this.#type === 'arraybuffer') data = toBuffer(body as Uint8Array);
-      else if (this.#type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
+      if (this.type === 'json') data = dataOf(response, body, true);
+      else if (this.type === 'arraybuffer') data = toBuffer(body as Uint8Array);
+      else if (this.type === 'blob') data = new Blob([toBuffer(body as Uint8Array)], { type: headers.get('content-type') ?? '' });
     } catch {
       // Its reason quotes the body, which may be nobody's business.
       const statusText = this.wire.statusText(response.status);
@@ -389,25 +399,25 @@ export class WholeTask extends HttpTask {
     };
     if (correlationId !== undefined) result.correlationId = correlationId;
     if (traceId !== null) result.traceId = traceId;
-    this.#resolve(result);
+    this.resolve(result);
   }
 
   protected isBinary(status: number): boolean {
-    return status < 400 && (this.#type === 'arraybuffer' || this.#type === 'blob');
+    return status < 400 && (this.type === 'arraybuffer' || this.type === 'blob');
   }
 }
 
 /** A request whose caller gets a `Response`, as from `fetch`. */
 export class FetchTask extends HttpTask {
-  readonly #resolve: (response: Response) => void;
+  declare private readonly resolve: (response: Response) => void;
 
   constructor(wire: Wire, outgoing: Outgoing, resolve: (response: Response) => void, reject: (reason: unknown) => void) {
     super(wire, outgoing, reject);
-    this.#resolve = resolve;
+    this.resolve = resolve;
   }
 
   finish(): void {
-    this.#resolve(this.handOver());
+    this.resolve(this.handOver());
   }
 
   protected isBinary(): boolean {
@@ -424,7 +434,7 @@ export class FetchTask extends HttpTask {
     const { response, body } = last;
     const { status } = response;
     const bytes = body === undefined ? null : toBuffer(body);
-    this.#resolve(makeResponse(bytes, status, this.wire.statusText(status), response.headers(), response.url || this.outgoing.url));
+    this.resolve(makeResponse(bytes, status, this.wire.statusText(status), response.headers(), response.url || this.outgoing.url));
   }
 }
 

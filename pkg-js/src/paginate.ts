@@ -100,7 +100,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     if (typeof style !== 'string' || !Object.hasOwn(STYLES, style)) {
       throw new ConfigError('style', `choose ${Object.keys(STYLES).map((it) => `'${it}'`).join(', ')}`);
     }
-    if (itemsField === undefined ? STYLES[style] : typeof itemsField !== 'string' || itemsField === '') {
+    if (itemsField === undefined ? STYLES[style] : typeof itemsField !== 'string' || !/^.+$/.test(itemsField)) {
       throw new ConfigError('itemsField', 'give the name of the field that holds the items');
     }
     if (pageSize !== undefined && (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 0xffff_ffff)) {
@@ -147,7 +147,8 @@ export class Pagination<T> implements AsyncIterable<T> {
     const { style = 'cursor', itemsField, pageSize = NaN, since, until, window = NaN, data, cursor: _, state: __, params, ...options } = this.#options;
     const { cursor, done, pages, items, seen, overlap, partial } = this.#state;
     const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true)];
-    const machine = new this.#instance.Pages(style, itemsField, new Float64Array(numbers), cursor ?? undefined, joined(seen), joined(overlap));
+    const texts = [style, itemsField ?? '', joined(seen), joined(overlap)].join('\n');
+    const machine = new this.#instance.Pages(texts, new Float64Array(numbers), cursor ?? undefined);
     // Where the last one went: a link is one of its origin.
     let origin = '';
     for (let text = machine.request(); text !== undefined; text = machine.request()) {
@@ -181,9 +182,7 @@ export class Pagination<T> implements AsyncIterable<T> {
     const { data, status } = response;
     const isObject = !malformed && typeof data === 'object' && data !== null && !Array.isArray(data);
     const empty = data === null || (typeof data === 'string' && data.trim() === '');
-    const items = isObject ? at(data, machine.items_field) : undefined;
-    const next = isObject ? at(data, machine.next_field) : undefined;
-    const total = isObject ? at(data, machine.total_field) : undefined;
+    const [items, next, total] = machine.fields.split('\n').map((field) => (isObject ? at(data, field) : undefined));
     const fresh = Array.isArray(items) && machine.flags & OVERLAPS ? items.filter((item) => !machine.is_repeated(JSON.stringify(item))) : items;
     const known = typeof next === 'string' || (Number.isSafeInteger(next) && (next as number) >= 0);
     const problem = machine.answer(

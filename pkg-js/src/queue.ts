@@ -7,7 +7,7 @@ import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
 /** The settings of a queue. */
-export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'scopes' | 'seed'> {
+export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'pacing' | 'scopes' | 'seed'> {
   /** Functions that run at once. Default 5. */
   concurrency?: number;
   /**
@@ -45,8 +45,9 @@ export class PriorityRequestQueue {
     if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
-    // Where nothing is run again there is nothing to time, and to ask the time takes time.
-    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity }, retry ? now : () => 0);
+    // Where nothing is run again and nothing paced there is nothing to time, and to ask the time takes time.
+    const timed = retry || rest.pacing !== undefined || rest.scopes !== undefined;
+    this.#host = new Host(it, { ...rest, concurrency, timeout: Infinity }, timed ? now : () => 0);
     this.#jobs = new Jobs(this.#host, retry ? signalHeaders(it, rest.reading?.msHeaders) : undefined);
   }
 
@@ -133,120 +134,125 @@ class Jobs {
 
 /** A function that waits or runs. There may be a million of them: what they share is one field. */
 class Job extends Task {
-  readonly #jobs: Jobs;
-  readonly #run: () => unknown;
-  readonly #resolve: (value: unknown) => void;
-  readonly #reject: (reason: unknown) => void;
-  #succeeded = false;
-  #left = false;
-  #outcome: unknown;
-  #watch: Watch | undefined;
+  declare private readonly jobs: Jobs;
+  declare private readonly run: () => unknown;
+  declare private readonly resolve: (value: unknown) => void;
+  declare private readonly reject: (reason: unknown) => void;
+  declare private succeeded: boolean;
+  declare private left: boolean;
+  declare private outcome: unknown;
+  declare private watch: Watch | undefined;
 
   constructor(jobs: Jobs, run: () => unknown, resolve: (value: unknown) => void, reject: (reason: unknown) => void) {
     super();
-    this.#jobs = jobs;
-    this.#run = run;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.jobs = jobs;
+    this.run = run;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.succeeded = false;
+    this.left = false;
+    this.outcome = undefined;
+    this.watch = undefined;
   }
 
   set watched(watch: Watch) {
     if (this.ended) watch.end();
-    else this.#watch = watch;
+    else this.watch = watch;
   }
 
   aborted(reason: unknown): void {
     if (this.ended) return;
-    this.#jobs.host.cancel(this);
-    this.#reject(reason);
-    this.#leave();
+    this.jobs.host.cancel(this);
+    this.reject(reason);
+    this.leave();
   }
 
   send(number: number): void {
     let result;
     let later;
     try {
-      result = this.#run();
+      const { run } = this;
+      result = run();
       // Whatever a `then` does, throwing and settling twice included, is what it is to `await`.
       if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') later = Promise.resolve(result);
     } catch (error) {
-      this.#settled(number, false, error);
+      this.settled(number, false, error);
       return;
     }
     if (later) {
       later.then(
-        (value) => this.#settled(number, true, value),
-        (error: unknown) => this.#settled(number, false, error),
+        (value) => this.settled(number, true, value),
+        (error: unknown) => this.settled(number, false, error),
       );
     } else {
-      this.#settled(number, true, result);
+      this.settled(number, true, result);
     }
   }
 
   body(number: number, verdict: Verdict): void {
-    if (verdict !== Verdict.Stream) this.#jobs.host.done(this, number);
+    if (verdict !== Verdict.Stream) this.jobs.host.done(this, number);
   }
 
   abort(): void {}
 
   finish(): void {
-    this.#watch?.end();
-    if (this.#succeeded) this.#resolve(this.#outcome);
-    else this.#reject(this.#outcome);
-    this.#leave();
+    this.watch?.end();
+    if (this.succeeded) this.resolve(this.outcome);
+    else this.reject(this.outcome);
+    this.leave();
   }
 
   fail(failed: Failed): void {
-    this.#watch?.end();
-    if (this.#outcome === undefined) {
+    this.watch?.end();
+    if (this.outcome === undefined) {
       const Class = errorOf(failed);
-      this.#reject(new Class(failed.message, failed.retryAt ? { retryAt: failed.retryAt } : {}));
-    } else if (this.#succeeded) {
-      this.#resolve(this.#outcome);
+      this.reject(new Class(failed.message, failed.retryAt ? { retryAt: failed.retryAt } : {}));
+    } else if (this.succeeded) {
+      this.resolve(this.outcome);
     } else {
-      this.#reject(this.#outcome);
+      this.reject(this.outcome);
     }
-    this.#leave();
+    this.leave();
   }
 
   broken(error: unknown): void {
     this.ended = true;
     this.flying = 0;
-    this.#watch?.end();
-    this.#reject(error);
-    this.#leave();
+    this.watch?.end();
+    this.reject(error);
+    this.leave();
   }
 
   /** It is gone when nobody waits for it and it does not run. */
-  #leave(): void {
-    if (this.flying || this.#left) return;
-    this.#left = true;
-    this.#jobs.left();
+  private leave(): void {
+    if (this.flying || this.left) return;
+    this.left = true;
+    this.jobs.left();
   }
 
-  #settled(number: number, succeeded: boolean, outcome: unknown): void {
+  private settled(number: number, succeeded: boolean, outcome: unknown): void {
     if (this.flying !== number) return;
     if (this.ended) {
       // Nobody waited for it, but its slot was taken until now.
-      this.#jobs.host.failed(this, number, Failure.Aborted);
-      this.#leave();
+      this.jobs.host.failed(this, number, Failure.Aborted);
+      this.leave();
       return;
     }
-    this.#succeeded = succeeded;
-    this.#outcome = outcome;
-    if (this.#jobs.headers === undefined) {
-      this.#jobs.host.settled(this, number, 200, undefined);
+    this.succeeded = succeeded;
+    this.outcome = outcome;
+    if (this.jobs.headers === undefined) {
+      this.jobs.host.settled(this, number, 200, undefined);
       return;
     }
     let status = 200;
     let headers;
     try {
-      ({ status, headers } = answerIn(outcome, this.#jobs.headers));
+      ({ status, headers } = answerIn(outcome, this.jobs.headers));
     } catch {
       // What cannot be read is no answer.
     }
-    if (status < 400) this.#jobs.host.settled(this, number, 200, headers);
-    else this.#jobs.host.head(this, number, status, headers, false);
+    if (status < 400) this.jobs.host.settled(this, number, 200, headers);
+    else this.jobs.host.head(this, number, status, headers, false);
   }
 }
 

@@ -95,11 +95,10 @@ export class Tokens implements TokenSource {
     let body: Uint8Array;
     try {
       const headers = { ...this.#headers };
-      const [authorization, form] = [this.#credentials.authorization(), this.#credentials.form()];
-      if (authorization !== undefined) headers['authorization'] = authorization;
-      if (form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded';
-      const request = { method: form === undefined ? 'GET' : 'POST', url: this.#credentials.url(), headers, body: form, signal };
-      response = await this.#transport.send(request);
+      const [url, form, authorization] = this.#credentials.request().split('\0') as [string, string, string];
+      if (authorization) headers['authorization'] = authorization;
+      if (form) headers['content-type'] = 'application/x-www-form-urlencoded';
+      response = await this.#transport.send({ method: form ? 'POST' : 'GET', url, headers, body: form || undefined, signal });
       body = await read(response);
     } catch (cause) {
       if (this.#over(generation)) return false;

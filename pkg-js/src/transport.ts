@@ -34,55 +34,63 @@ const MOST_USES = 16;
 
 /** What ends one sending, and its signal for those who need a real one. */
 export class Ending {
-  aborted = false;
-  reason: unknown;
-  #controller: AbortController | undefined;
-  #shared: Shared | undefined;
-  #listeners: (() => void)[] | undefined;
+  declare aborted: boolean;
+  declare reason: unknown;
+  declare private controller: AbortController | undefined;
+  declare private shared: Shared | undefined;
+  declare private listeners: (() => void)[] | undefined;
+
+  constructor() {
+    this.aborted = false;
+    this.reason = undefined;
+    this.controller = undefined;
+    this.shared = undefined;
+    this.listeners = undefined;
+  }
 
   get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.aborted) this.#controller.abort(this.reason);
+    if (!this.controller) {
+      this.controller = new AbortController();
+      if (this.aborted) this.controller.abort(this.reason);
     }
-    return this.#controller.signal;
+    return this.controller.signal;
   }
 
   /** The same, for who lets go of it when the body was read: then others get it. */
   get sharedSignal(): AbortSignal {
-    if (!this.#controller) {
-      this.#shared = spare.pop() ?? { controller: new AbortController(), uses: 0 };
-      this.#controller = this.#shared.controller;
+    if (!this.controller) {
+      this.shared = spare.pop() ?? { controller: new AbortController(), uses: 0 };
+      this.controller = this.shared.controller;
     }
-    return this.#controller.signal;
+    return this.controller.signal;
   }
 
   /** What it could end has ended by itself. */
   over(): void {
-    const shared = this.#shared;
+    const shared = this.shared;
     if (!shared || this.aborted) return;
-    this.#shared = undefined;
-    this.#controller = undefined;
+    this.shared = undefined;
+    this.controller = undefined;
     shared.uses += 1;
     if (shared.uses < MOST_USES && spare.length < MOST_SPARE) spare.push(shared);
   }
 
   /** As of a signal, and so undici takes it for one. */
   addEventListener(_: 'abort', listener: () => void): void {
-    (this.#listeners ??= []).push(listener);
+    (this.listeners ??= []).push(listener);
   }
 
   removeEventListener(_: 'abort', listener: () => void): void {
-    this.#listeners = this.#listeners?.filter((it) => it !== listener);
+    this.listeners = this.listeners?.filter((it) => it !== listener);
   }
 
   abort(reason?: unknown): void {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason ?? new DOMException('This operation was aborted', 'AbortError');
-    this.#controller?.abort(this.reason);
-    const listeners = this.#listeners ?? [];
-    this.#listeners = undefined;
+    this.controller?.abort(this.reason);
+    const listeners = this.listeners ?? [];
+    this.listeners = undefined;
     for (const listener of listeners) listener();
   }
 }
@@ -144,38 +152,39 @@ export function makeResponse(body: ResponseBody | null, status: number, statusTe
 }
 
 class FetchResponse implements TransportResponse {
-  readonly status: number;
-  readonly #response: Response;
-  #fields: Record<string, string> | undefined;
+  declare readonly status: number;
+  declare private readonly answer: Response;
+  declare private fields: Record<string, string> | undefined;
 
   constructor(response: Response) {
-    this.#response = response;
+    this.answer = response;
     this.status = response.status;
+    this.fields = undefined;
   }
   get url(): string {
-    return this.#response.url;
+    return this.answer.url;
   }
   header(name: string): string | null {
     // Each `get` of theirs costs as much as to go through all fields, and some twenty are asked for.
-    const { headers } = this.#response;
+    const { headers } = this.answer;
     // What stands in for a `Response` in a test may have no more than a `get`.
     if (!(headers as Partial<Iterable<unknown>>)[Symbol.iterator]) return headers.get(name);
-    this.#fields ??= Object.fromEntries(headers);
-    return this.#fields[name] ?? null;
+    this.fields ??= Object.fromEntries(headers);
+    return this.fields[name] ?? null;
   }
   headers(): Headers {
-    return this.#response.headers;
+    return this.answer.headers;
   }
   stream(): ReadableStream<Uint8Array> | null {
-    return this.#response.body;
+    return this.answer.body;
   }
   text(): Promise<string> {
-    return this.#response.text();
+    return this.answer.text();
   }
   async bytes(): Promise<Uint8Array> {
-    return new Uint8Array(await this.#response.arrayBuffer());
+    return new Uint8Array(await this.answer.arrayBuffer());
   }
   response(): Response {
-    return this.#response;
+    return this.answer;
   }
 }

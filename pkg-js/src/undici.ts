@@ -41,23 +41,25 @@ export function undiciTransport(undici: Undici, { dispatcher }: UndiciOptions = 
   if (typeof undici?.request !== 'function') throw new TypeError("undici: give the module, import * as undici from 'undici'");
   return {
     send(request) {
-      const { method, url } = request;
+      const { method, url, ending } = request;
       const { body, headers } = toUndici(request.body, request.headers);
       // Times are the engine's to keep: undici's own ones would cut longer attempts short.
-      const options = { method, headers, body, headersTimeout: 0, bodyTimeout: 0 };
-      const { ending } = request;
+      const [headersTimeout, bodyTimeout] = [0, 0];
       if (request.whole && ending) {
         const to = (dispatcher ?? undici.getGlobalDispatcher?.()) as Dispatcher | undefined;
         if (typeof to?.dispatch === 'function') {
           return new Promise((resolve, reject) => {
-            const path = url.indexOf('/', url.indexOf('//') + 2);
+            const start = url.indexOf('/', 8); // after http:// or https://
+            const hash = url.indexOf('#', start);
+            const [origin, path] = [url.slice(0, start), url.slice(start, hash < 0 ? url.length : hash)];
             const exchange = new Exchange(url, ending, undici, resolve, reject);
-            to.dispatch({ ...options, origin: url.slice(0, path), path: url.slice(path).split('#', 1)[0] }, exchange);
+            to.dispatch({ origin, path, method, headers, body, headersTimeout, bodyTimeout }, exchange);
           });
         }
       }
       const signal = ending ?? request.signal;
-      return undici.request(url, { ...options, signal, dispatcher }).then((response) => new Answer(response, url));
+      const options = { method, headers, body, signal, dispatcher, headersTimeout, bodyTimeout };
+      return undici.request(url, options).then((response) => new Answer(response, url));
     },
   };
 }
@@ -82,60 +84,70 @@ const MOST_UNREAD = 64 * 1024;
  * stream of each body, which takes as long as everything else that is done for a short one.
  */
 class Exchange implements TransportResponse {
-  readonly url: string;
-  status = 0;
-  #fields: Fields = {};
-  readonly #ending: Ending;
-  readonly #undici: Undici;
-  readonly #resolve: (response: TransportResponse) => void;
-  readonly #reject: (error: unknown) => void;
-  #controller: Controller | undefined;
-  #chunks: Uint8Array[] = [];
-  #unread = 0;
-  #paused = false;
+  declare readonly url: string;
+  declare status: number;
+  declare private fields: Fields;
+  declare private readonly ending: Ending;
+  declare private readonly undici: Undici;
+  declare private readonly resolve: (response: TransportResponse) => void;
+  declare private readonly reject: (error: unknown) => void;
+  declare private controller: Controller | undefined;
+  declare private chunks: Uint8Array[];
+  declare private unread: number;
+  declare private paused: boolean;
   /** Nothing more will come; with the error, if that is why. */
-  #over: { error?: unknown } | undefined;
+  declare private over: { error?: unknown } | undefined;
+  /** Is told of news. */
+  declare private awaited: (() => void) | undefined;
   /** Somebody wants what comes, whatever it is. */
-  #awaited: (() => void) | undefined;
-  #wanted = false;
+  declare private wanted: boolean;
 
   constructor(url: string, ending: Ending, undici: Undici, resolve: (response: TransportResponse) => void, reject: (error: unknown) => void) {
     this.url = url;
-    this.#ending = ending;
-    this.#undici = undici;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    ending.addEventListener('abort', () => this.#controller?.abort(ending.reason));
+    this.status = 0;
+    this.fields = {};
+    this.ending = ending;
+    this.undici = undici;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.controller = undefined;
+    this.chunks = [];
+    this.unread = 0;
+    this.paused = false;
+    this.over = undefined;
+    this.awaited = undefined;
+    this.wanted = false;
+    ending.addEventListener('abort', () => this.controller?.abort(ending.reason));
   }
 
   // What a dispatcher calls.
   onRequestStart(controller: Controller): void {
-    this.#controller = controller;
-    if (this.#ending.aborted) controller.abort(this.#ending.reason);
+    this.controller = controller;
+    if (this.ending.aborted) controller.abort(this.ending.reason);
   }
   onResponseStart(_: unknown, status: number, fields: Fields): void {
     if (status < 200) return; // the answer is still to come
     this.status = status;
-    this.#fields = fields;
-    this.#resolve(this);
+    this.fields = fields;
+    this.resolve(this);
   }
   onResponseData(_: unknown, chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#unread += chunk.length;
-    if (this.#unread > MOST_UNREAD && !this.#wanted) {
-      this.#paused = true;
-      this.#controller?.pause();
+    this.chunks.push(chunk);
+    this.unread += chunk.length;
+    if (this.unread > MOST_UNREAD && !this.wanted) {
+      this.paused = true;
+      this.controller?.pause();
     }
-    this.#awaited?.();
+    this.awaited?.();
   }
   onResponseEnd(): void {
-    this.#over = {};
-    this.#awaited?.();
+    this.over = {};
+    this.awaited?.();
   }
   onResponseError(_: unknown, error: unknown): void {
-    this.#over = { error };
-    this.#reject(error);
-    this.#awaited?.();
+    this.over = { error };
+    this.reject(error);
+    this.awaited?.();
   }
 
   // The same as undici 6 calls it.
@@ -143,13 +155,13 @@ class Exchange implements TransportResponse {
     this.onRequestStart({ abort, pause() {}, resume() {} });
   }
   onHeaders(status: number, raw: unknown, resume: () => void): boolean {
-    this.#controller!.resume = resume;
-    this.onResponseStart(undefined, status, this.#undici.util!.parseHeaders(raw));
-    return !this.#paused;
+    this.controller!.resume = resume;
+    this.onResponseStart(undefined, status, this.undici.util!.parseHeaders(raw));
+    return !this.paused;
   }
   onData(chunk: Uint8Array): boolean {
     this.onResponseData(undefined, chunk);
-    return !this.#paused;
+    return !this.paused;
   }
   onComplete(): void {
     this.onResponseEnd();
@@ -159,25 +171,25 @@ class Exchange implements TransportResponse {
   }
 
   header(name: string): string | null {
-    return fieldOf(this.#fields, name);
+    return fieldOf(this.fields, name);
   }
   headers(): Headers {
-    return headersOf(this.#fields);
+    return headersOf(this.fields);
   }
   stream(): ReadableStream<Uint8Array> {
     return new ReadableStream(
       {
         pull: async (controller) => {
-          while (this.#chunks.length === 0 && !this.#over) await this.#more();
-          for (const chunk of this.#chunks) controller.enqueue(new Uint8Array(chunk));
-          const { length } = this.#chunks;
-          this.#chunks = [];
-          this.#unread = 0;
-          if (length > 0 || !this.#over) return;
-          if ('error' in this.#over) controller.error(this.#over.error);
+          while (this.chunks.length === 0 && !this.over) await this.#more();
+          for (const chunk of this.chunks) controller.enqueue(new Uint8Array(chunk));
+          const { length } = this.chunks;
+          this.chunks = [];
+          this.unread = 0;
+          if (length > 0 || !this.over) return;
+          if ('error' in this.over) controller.error(this.over.error);
           else controller.close();
         },
-        cancel: (reason) => this.#controller?.abort(reason ?? new Error('nobody wants the rest')),
+        cancel: (reason) => this.controller?.abort(reason ?? new Error('nobody wants the rest')),
       },
       { highWaterMark: 0 },
     );
@@ -194,19 +206,19 @@ class Exchange implements TransportResponse {
   }
 
   async #all(): Promise<Buffer> {
-    this.#wanted = true;
-    while (!this.#over) await this.#more();
-    if ('error' in this.#over) throw this.#over.error;
-    return (this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)) as Buffer;
+    this.wanted = true;
+    while (!this.over) await this.#more();
+    if ('error' in this.over) throw this.over.error;
+    return (this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks)) as Buffer;
   }
 
   /** Resolves when there is news. */
   #more(): Promise<void> {
-    if (this.#paused) {
-      this.#paused = false;
-      this.#controller?.resume();
+    if (this.paused) {
+      this.paused = false;
+      this.controller?.resume();
     }
-    return new Promise((resolve) => (this.#awaited = resolve));
+    return new Promise((resolve) => (this.awaited = resolve));
   }
 }
 

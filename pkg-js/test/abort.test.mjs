@@ -362,3 +362,34 @@ test('X3 events come in the order of what they tell', async (t) => {
   assert.match(told[0], /attempt 1/);
   assert.match(told[1], /attempt 2/);
 });
+
+test('T7 X27 a signal that serves one sending after the other ends only the one that it is for', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock, { concurrency: 1, maxAttempts: 1 });
+  const troubles = [];
+  const note = (trouble) => troubles.push(trouble);
+  for (const event of ['warning', 'unhandledRejection', 'uncaughtException']) {
+    process.on(event, note);
+    t.after(() => process.off(event, note));
+  }
+  const bodies = [];
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 20; n++) {
+      const { data, headers } = await cx.get(ECHO, { params: { n } });
+      bodies.push([data.query, headers]);
+      // Read by its caller, and later: its signal is nobody else's.
+      if (n === 7) bodies.push([cx.fetch(ECHO, { params: { n } }), undefined]);
+    }
+    const error = await rejection(cx.get('/api/v2.0/slow?ms=5000', { timeout: 100 }));
+    assert.equal(error.code, 'TIMEOUT');
+    const controller = new AbortController();
+    const given = rejection(cx.get('/api/v2.0/slow?ms=5000', { signal: controller.signal }));
+    setTimeout(() => controller.abort('enough'), 50);
+    assert.equal(await given, 'enough');
+  }
+  for (const [it] of bodies) {
+    if (it instanceof Promise) assert.equal((await (await it).json()).query, 'n=7');
+  }
+  await sleep(50);
+  assert.deepEqual(troubles, []);
+});

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ConfigError, CxoneClient } from 'cxone-client';
+import { ConfigError, CxoneClient, PriorityRequestQueue } from 'cxone-client';
 
 const answer = (headers = {}) => new Response('{}', { headers: { 'content-type': 'application/json', ...headers } });
 
@@ -52,5 +52,17 @@ test('what cannot be a pacing is refused by name', () => {
     [{ scopes: [{ name: 'a', pacing: { requests: 1, per: 1000, burst: 0 } }] }, 'scopes.pacing'],
   ]) {
     assert.throws(() => client(async () => answer(), options), (error) => error instanceof ConfigError && error.message.includes(field));
+  }
+});
+
+test('a queue that runs nothing again keeps to a known rate, too', async () => {
+  for (const options of [
+    { pacing: { requests: 10, per: 1000, burst: 1, fixed: true } },
+    { scopes: [{ name: 'slow', pacing: { requests: 10, per: 1000, burst: 1, fixed: true } }] },
+  ]) {
+    const queue = new PriorityRequestQueue({ concurrency: 4, ...options });
+    const at = await Promise.all(Array.from({ length: 4 }, () => queue.add({ scope: 'slow', requestFn: () => performance.now() })));
+    for (let n = 1; n < at.length; n += 1) assert.ok(at[n] - at[n - 1] >= 90, `${at}`);
+    await queue.close();
   }
 });

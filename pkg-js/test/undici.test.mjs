@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { undiciTransport } from 'cxone-client/undici';
 import * as undici from 'undici';
@@ -152,6 +153,48 @@ test('T21 a body that ends early, or is cancelled or aborted, by undici', async 
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual(failures, []);
   assert.equal((await cx.get(ECHO)).status, 200);
+});
+
+test('T21 whole answers of any length, announced or not, by undici', async (t) => {
+  const sizes = [0, 1, 63_000, 200_000, 3_000_000];
+  const { url } = await serve(t, async (request, response) => {
+    const { searchParams } = new URL(request.url, 'http://x');
+    const size = Number(searchParams.get('n'));
+    if (searchParams.has('known')) response.setHeader('content-length', size);
+    response.setHeader('content-type', 'text/plain');
+    response.flushHeaders();
+    for (let left = size; left > 0 && !response.destroyed; left -= 10_000) {
+      if (!response.write('x'.repeat(Math.min(left, 10_000)))) await sleep(1);
+    }
+    if (searchParams.has('cut')) response.destroy();
+    else if (!searchParams.has('hang')) response.end();
+  });
+  const cx = anonymous(t, url, { transport: transportOf(t), maxBody: 1_000_000, maxAttempts: 1, timeout: 2000 });
+  for (const params of sizes.flatMap((n) => [{ n }, { n, known: 1 }])) {
+    const got = cx.get('/x', { params, responseType: params.n % 2 ? 'text' : 'arraybuffer' });
+    if (params.n > 1_000_000) {
+      const error = await rejection(got);
+      assert.deepEqual([error.code, error.status], ['NETWORK', 200], `${JSON.stringify(params)} ${error}`);
+      assert.match(error.message, /larger than `maxBody`/);
+    } else {
+      const { data } = await got;
+      assert.equal(data?.length ?? data?.byteLength ?? 0, params.n);
+    }
+  }
+  for (const params of [{ n: 200_000, cut: 1 }, { n: 5, cut: 1 }]) {
+    const error = await rejection(cx.get('/x', { params }));
+    assert.deepEqual([error.code, error.message], ['NETWORK', "Network Error: the answer's body ended early"]);
+  }
+  // The end of one that hangs is its caller's or its time limit's, and its slot is free then.
+  const late = await rejection(cx.get('/x', { params: { n: 100_000, hang: 1 }, timeout: 200 }));
+  assert.equal(late.code, 'TIMEOUT');
+  const controller = new AbortController();
+  const given = rejection(cx.get('/x', { params: { n: 100_000, hang: 1 }, signal: controller.signal }));
+  await until('it is out', () => cx.stats().inFlight === 1);
+  await sleep(50);
+  controller.abort('enough');
+  assert.equal(await given, 'enough');
+  await until('the slot is free', () => cx.stats().inFlight === 0);
 });
 
 test('T6 fields of several lines, and in UTF-8, by undici', async (t) => {

@@ -21,27 +21,23 @@ pub struct Pages {
 
 #[wasm_bindgen]
 impl Pages {
-    /// A run in the style of this name, with its items in this field, from where the other
-    /// arguments say.
+    /// A run in the style of a name, from where the other arguments say. `texts` are, each ended by
+    /// a line break: that name, the field that holds the items (empty for the style's own), and
+    /// fingerprints as [`seen`](Pages::seen) and [`overlap`](Pages::overlap) give them.
     ///
     /// `numbers` are, in this order: items a page, from when and until when (ms since 1970), a
     /// window's length (ms), NaN for the style's own; then the members of a [`PageState`]: 1 if it
-    /// is done, pages, items, 1 if it is partial. `marks` are its fingerprints, as
-    /// [`seen`](Pages::seen) and [`overlap`](Pages::overlap) give them.
+    /// is done, pages, items, 1 if it is partial.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        style: &str,
-        items: Option<String>,
-        numbers: &[f64],
-        cursor: Option<String>,
-        seen: &str,
-        overlap: &str,
-    ) -> Pages {
+    pub fn new(texts: &str, numbers: &[f64], cursor: Option<String>) -> Pages {
+        let mut texts = texts.split('\n').map(str::to_owned);
+        let mut text = || texts.next().unwrap_or_default();
         let number = |place: usize| numbers.get(place).copied().unwrap_or(f64::NAN);
         let given = |place| Some(number(place)).filter(|it| !it.is_nan()).map(|it| it as u64);
-        let mut style = PageStyle::named(style).unwrap_or_else(PageStyle::cursor);
-        if let Some(field) = items {
-            style = style.items(field);
+        let mut style = PageStyle::named(&text()).unwrap_or_else(PageStyle::cursor);
+        let items = text();
+        if !items.is_empty() {
+            style = style.items(items);
         }
         if let Some(size) = given(0) {
             style = style.page_size(size as u32);
@@ -60,29 +56,20 @@ impl Pages {
             done: number(4) == 1.0,
             pages: number(5) as u64,
             items: number(6) as u64,
-            seen: from_hex(seen),
-            overlap: from_hex(overlap),
+            seen: from_hex(&text()),
+            overlap: from_hex(&text()),
             partial: number(7) == 1.0,
         };
         Pages { pages: page::Pages::resume(style, state), fingerprints: Vec::new() }
     }
 
-    /// The field of an answer that holds the items; a `.` leads into an object, here and below.
+    /// The fields of an answer that hold the items, name the next page, and tell the number of all
+    /// items; the last two are empty if none does. A line break is between them, and a `.` leads
+    /// into an object.
     #[wasm_bindgen(getter)]
-    pub fn items_field(&self) -> String {
-        self.pages.style().items_field().to_owned()
-    }
-
-    /// The field of an answer that names the next page; empty if none does.
-    #[wasm_bindgen(getter)]
-    pub fn next_field(&self) -> String {
-        self.pages.style().next_field().to_owned()
-    }
-
-    /// The field of an answer that holds the number of all items; empty if none does.
-    #[wasm_bindgen(getter)]
-    pub fn total_field(&self) -> String {
-        self.pages.style().total_field().to_owned()
+    pub fn fields(&self) -> String {
+        let style = self.pages.style();
+        [style.items_field(), style.next_field(), style.total_field()].join("\n")
     }
 
     /// 1: its requests are a POST, with what pages in the body; 2: its pages overlap.

@@ -21,6 +21,10 @@ const GRANTED: u32 = 4;
 /// What it gives for an answer after which the sign-in goes on.
 const MORE: u32 = 5;
 
+/// The `flags` of [`Credentials::new`].
+const BASIC: u32 = 1;
+const FIND_API: u32 = 2;
+
 /// How a client signs in, and its tokens.
 #[wasm_bindgen]
 #[derive(Debug)]
@@ -45,26 +49,20 @@ impl core::fmt::Debug for Token {
 
 #[wasm_bindgen]
 impl Credentials {
-    /// The client, in a Basic header if `basic`, else in the form; an access key, if it signs in on
-    /// behalf of a user; the token endpoint, or the issuer at which that is found; and whether the
-    /// address of the tenant's APIs is to be found.
+    /// `texts` are, each ended by NUL and empty for none: id and secret of the client, the scope to
+    /// ask for; id and secret of an access key, if it signs in on behalf of a user; the issuer at
+    /// which the token endpoint is found, or that endpoint. `flags`: 1 the client travels in a Basic
+    /// header and not in the form, 2 the address of the tenant's APIs is to be found.
     #[wasm_bindgen(constructor)]
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        id: String,
-        secret: String,
-        scope: Option<String>,
-        basic: bool,
-        key_id: Option<String>,
-        key_secret: Option<String>,
-        issuer: Option<String>,
-        token_url: Option<String>,
-        find_api: bool,
-    ) -> Credentials {
-        let auth = if basic { ClientAuth::Basic } else { ClientAuth::Body };
-        let client = ClientCredentials { id, secret, scope, auth };
-        let access_key = key_id.zip(key_secret).map(|(id, secret)| AccessKey { id, secret });
-        let credentials = client.clone();
+    pub fn new(texts: &str, flags: u32) -> Credentials {
+        let mut texts = texts.split_terminator('\0').map(str::to_owned);
+        let mut next = || texts.next().filter(|text| !text.is_empty());
+        let auth = if flags & BASIC != 0 { ClientAuth::Basic } else { ClientAuth::Body };
+        let (id, secret) = (next().unwrap_or_default(), next().unwrap_or_default());
+        let client = ClientCredentials { id, secret, scope: next(), auth };
+        let access_key = next().zip(next()).map(|(id, secret)| AccessKey { id, secret });
+        let (issuer, token_url) = (next(), next());
+        let (credentials, find_api) = (client.clone(), flags & FIND_API != 0);
         let config = SignInConfig { credentials, access_key, issuer, token_url, find_api };
         Credentials {
             client,
@@ -85,19 +83,14 @@ impl Credentials {
         self.sign_in.start();
     }
 
-    /// Where the next request of the fetch goes.
-    pub fn url(&self) -> String {
-        self.sign_in.request().url
-    }
-
-    /// The body of the next request, `application/x-www-form-urlencoded`; none of a `GET`.
-    pub fn form(&self) -> Option<String> {
-        self.sign_in.request().form
-    }
-
-    /// Its `Authorization`, if it has one.
-    pub fn authorization(&self) -> Option<String> {
-        self.sign_in.request().authorization
+    /// The next request of the fetch: where it goes; its body,
+    /// `application/x-www-form-urlencoded`, empty for a `GET`; and its `Authorization`, empty for
+    /// none. A NUL is between them.
+    pub fn request(&self) -> String {
+        let request = self.sign_in.request();
+        let [form, authorization] =
+            [request.form, request.authorization].map(Option::unwrap_or_default);
+        [&*request.url, &form, &authorization].join("\0")
     }
 
     /// The address of the tenant's APIs, once it was found.
@@ -155,18 +148,25 @@ mod tests {
     use super::*;
 
     fn credentials() -> Credentials {
-        let url = Some("https://h.example/token".into());
-        Credentials::new(
-            "id".into(),
-            "hunter2====".into(),
-            None,
-            false,
-            None,
-            None,
-            None,
-            url,
-            false,
-        )
+        Credentials::new("id\0hunter2====\0\0\0\0\0https://h.example/token\0", 0)
+    }
+
+    #[test]
+    fn its_request_is_what_the_texts_say() {
+        let url = "https://h.example/token\0";
+        assert_eq!(
+            credentials().request(),
+            [url, "grant_type=client_credentials&client_id=id&client_secret=hunter2%3D%3D%3D%3D\0"]
+                .concat()
+        );
+        let texts = ["id\0secret\0scope\0key\0hidden\0https://issuer.example\0", url].concat();
+        let request = Credentials::new(&texts, BASIC).request();
+        let [at, form, authorization] = *request.split('\0').collect::<Vec<_>>() else {
+            panic!("{request}");
+        };
+        assert_eq!(at, "https://h.example/token");
+        assert_eq!(form, "grant_type=password&username=key&password=hidden&scope=scope");
+        assert_eq!(authorization, "Basic aWQ6c2VjcmV0");
     }
 
     #[test]

@@ -627,7 +627,7 @@ impl Driver {
             Seen::Reopened { scope } => Notice::Reopened { scope: scope.to_string() },
             Seen::Recovered { scope } => Notice::Recovered { scope: scope.to_string() },
             Seen::Believes { scope, belief } => {
-                Notice::Believes { scope: scope.to_string(), belief }
+                Notice::Believes { scope: scope.to_string(), belief: *belief }
             }
             Seen::Retrying { id, wait, failures } => {
                 let outgoing = self.pending.get_mut(id).map(|pending| &**pending.caller);

@@ -204,7 +204,7 @@ mod tests {
             (Seen::Reopened { scope: "s".into() }, Notice::Reopened { scope: scope() }),
             (Seen::Recovered { scope: "s".into() }, Notice::Recovered { scope: scope() }),
             (
-                Seen::Believes { scope: "s".into(), belief },
+                Seen::Believes { scope: "s".into(), belief: Box::new(belief) },
                 Notice::Believes { scope: scope(), belief },
             ),
             (

@@ -54,10 +54,8 @@ export interface WasmEngine {
 export interface WasmCredentials {
   leak_in(query: string): boolean;
   start(): void;
-  url(): string;
-  form(): string | undefined;
+  request(): string;
   api(): string | undefined;
-  authorization(): string | undefined;
   read(generation: number, status: number, body: Uint8Array): number;
   lifetime(): number;
   problem(): string;
@@ -66,9 +64,7 @@ export interface WasmCredentials {
 }
 
 export interface WasmPages {
-  readonly items_field: string;
-  readonly next_field: string;
-  readonly total_field: string;
+  readonly fields: string;
   readonly flags: number;
   request(): string | undefined;
   is_repeated(item: string): boolean;
@@ -112,25 +108,8 @@ export interface Glue {
     api_family(path: string): string;
     published_scopes(method: string, path: string): string;
   };
-  Credentials: new (
-    id: string,
-    secret: string,
-    scope: string | undefined,
-    basic: boolean,
-    keyId: string | undefined,
-    keySecret: string | undefined,
-    issuer: string | undefined,
-    tokenUrl: string | undefined,
-    findApi: boolean,
-  ) => WasmCredentials;
-  Pages: new (
-    style: string,
-    items: string | undefined,
-    numbers: Float64Array,
-    cursor: string | undefined,
-    seen: string,
-    overlap: string,
-  ) => WasmPages;
+  Credentials: new (texts: string, flags: number) => WasmCredentials;
+  Pages: new (texts: string, numbers: Float64Array, cursor: string | undefined) => WasmPages;
   Alarm: new (ring: () => void) => WasmAlarm;
   calculateBackoff(
     retryAfter: string | undefined,
