@@ -1,7 +1,7 @@
 //! The little of JSON (RFC 8259) that a token answer needs: the members of one object.
 //!
-//! A general reader is ten kilobytes of WebAssembly, most of them for floating point numbers and
-//! for messages that nobody sees.
+//! serde_json would be 36 kB of compressed WebAssembly, half as much as all of the engine, most of
+//! it for floating point numbers and for messages that nobody sees. The tests compare with it.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -34,13 +34,15 @@ struct Pair {
     known: Vec<Known>,
     lanes: [(u32, Parked); LANES],
     inserted: u64,
+    /// The ids of those that were removed: they name nobody ever after.
+    gone: Vec<RequestId>,
 }
 
 impl Pair {
     fn new() -> Pair {
         let mut queue = Queue::new();
         let lanes = [false, true, false, true].map(|apart| (queue.add_lane(apart), Parked::No));
-        Pair { queue, known: Vec::new(), lanes, inserted: 0 }
+        Pair { queue, known: Vec::new(), lanes, inserted: 0, gone: Vec::new() }
     }
 
     fn play(&mut self, step: Step) {
@@ -83,7 +85,7 @@ impl Pair {
                 if let Some(it) = self.pick(i, |_| true) {
                     let gone = self.known.remove(it);
                     assert_eq!(self.queue.remove(gone.id.slot()), Some(self.lanes[gone.lane].0));
-                    assert_eq!(self.queue.find(gone.id), None);
+                    self.gone.push(gone.id);
                     assert_eq!(self.queue.get(gone.id.slot()), None);
                 }
             }
@@ -116,7 +118,7 @@ impl Pair {
     }
 
     fn check(&self) {
-        let Pair { queue, known, lanes, .. } = self;
+        let Pair { queue, known, lanes, gone, .. } = self;
         assert_eq!(queue.len() as usize, known.len());
         for class in Priority::ALL {
             let of_class = |it: &&Known| it.class == class;
@@ -160,6 +162,7 @@ impl Pair {
             assert_eq!(queue.find(it.id), Some(&it.value));
             assert_eq!(queue.get(slot), Some(&it.value));
         }
+        assert!(gone.iter().all(|id| queue.find(*id).is_none()), "a place is another's by now");
         // A turn is by class, then by age.
         let mut by_turn = known.clone();
         by_turn.sort_by_key(|it| queue.turn(it.id.slot()));
