@@ -1,7 +1,7 @@
 //! A file of lines, with its checkpoint beside it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     path::PathBuf,
     time::{Duration, Instant},
@@ -35,8 +35,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Opens the file, so that a path that cannot be written fails before anything is sent. Where
-    /// it goes on, it is cut to its checkpoint.
+    /// Opens the file, so that a path that cannot be written, or is being written by another sync,
+    /// fails before anything is sent. Where it goes on, it is cut to its checkpoint.
     pub(crate) fn open(path: PathBuf, format: Format, checkpoint: Checkpoint) -> io::Result<Lines> {
         let mut options = OpenOptions::new();
         options.write(true);
@@ -48,6 +48,9 @@ impl Lines {
         };
         // Pipes and devices have no length to cut.
         let regular = file.metadata()?.is_file().then(|| file.try_clone()).transpose()?;
+        if let Some(file) = &regular {
+            lock(file)?;
+        }
         let began = checkpoint.state.pages > 0;
         if began {
             file.set_len(checkpoint.len)?;
@@ -123,6 +126,17 @@ impl Lines {
     }
 }
 
+/// Keeps other syncs from the file until it is closed, even by a kill.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another sync is writing it"))
+        }
+        // Some file systems know no locks: there it is for the user to see to.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -161,13 +175,10 @@ mod tests {
         PageState { pages, items: pages, cursor: Some("c".into()), ..PageState::default() }
     }
 
-    fn path(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("cxone-{name}-{}", std::process::id()))
-    }
-
     #[test]
     fn a_disk_that_fills_up_within_a_page_keeps_the_whole_pages_and_no_torn_line() {
-        let path = path("disk");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
         let mut lines = Lines::open(path.clone(), Format::Ndjson, checkpoint()).unwrap();
         lines.writer = Box::new(Disk(lines.file.as_ref().unwrap().try_clone().unwrap(), 20));
         lines.write_page(&[json!({"id": "a"})], after(1)).unwrap();
@@ -175,13 +186,12 @@ mod tests {
         lines.store().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"id\":\"a\"}\n");
         assert_eq!(Checkpoint::load(&path).unwrap().unwrap().state, after(1));
-        fs::remove_file(checkpoint::beside(&path)).unwrap();
-        fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn what_came_after_the_checkpoint_is_cut_off() {
-        let path = path("cut");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
         let mut lines = Lines::open(path.clone(), Format::Ndjson, checkpoint()).unwrap();
         lines.write_page(&[json!({"id": "a"})], after(1)).unwrap();
         // Killed within the next page.
@@ -196,6 +206,5 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).unwrap(), None);
         fs::write(&path, "short").unwrap();
         assert!(!Lines::fits(&path, &kept));
-        fs::remove_file(&path).unwrap();
     }
 }
