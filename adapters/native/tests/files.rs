@@ -213,7 +213,7 @@ async fn a_body_that_keeps_ending_or_stalls_is_given_up() {
 
 #[tokio::test]
 async fn what_is_no_file_or_another_part_of_one_is_not_taken() {
-    let dir = Dir::new("no-file");
+    let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
     let client = client(&mock);
     let address = recording(&client).await;
