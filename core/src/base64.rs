@@ -1,5 +1,5 @@
-//! Base64 (RFC 4648 §4 and §5), for a header and for the claims of a token: the usual crate is
-//! made to be fast on megabytes, in twenty times the code.
+//! Base64 (RFC 4648 §4 and §5), for a header and for the claims of a token. The usual crate, with
+//! which the tests compare, is made to be fast on megabytes, in 2.5 kB of compressed WebAssembly.
 
 use alloc::string::String;
 use alloc::vec::Vec;

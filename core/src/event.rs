@@ -92,7 +92,8 @@ impl Default for Job<'_> {
 pub struct RequestId(u64);
 
 impl RequestId {
-    pub(crate) const GENERATIONS: u32 = 1 << 21;
+    /// A slot is taken so often before an id comes again.
+    const GENERATIONS: u32 = 1 << 21;
 
     pub(crate) fn new(slot: u32, generation: u32) -> RequestId {
         RequestId((u64::from(generation % Self::GENERATIONS) << 32) | u64::from(slot))

@@ -1,4 +1,5 @@
-//! `application/x-www-form-urlencoded` (URL Standard §5), as far as a token request needs it.
+//! `application/x-www-form-urlencoded` (URL Standard §5), as far as a token request needs it. The
+//! crate of that name, with which the tests compare, would be 2.5 kB of compressed WebAssembly.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,10 +1,12 @@
 //! Jobs: what is submitted, asked after until it is done, and then fetched.
 //!
 //! The host sends the submission, hands what the style's fields hold to these functions, and asks
-//! again after [`JobStyle::poll_every`].
+//! again when [`JobPolling`] says so.
 
 use alloc::string::String;
 use core::time::Duration;
+
+use crate::time::Instant;
 
 /// How a family of jobs is asked after, and what its answers name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +24,7 @@ pub struct JobStyle {
     pub result_field: &'static str,
     /// The field that says what went wrong, if it has.
     pub problem_field: &'static str,
-    /// How long to wait before asking again.
+    /// How long to wait after an answer before asking again.
     pub poll_every: Duration,
     /// How long the address of the result lives, if that is known.
     pub result_lives: Option<Duration>,
@@ -104,6 +106,41 @@ impl JobStyle {
     }
 }
 
+/// When a job is asked after: at once, then a while after each answer, and never once its deadline
+/// has passed.
+///
+/// Before each request the host asks how much time is [`left`](Self::left), after an answer that
+/// says [`JobState::Running`] how long to [`wait`](Self::wait). `None` from either is the job's end:
+/// it is not done within its deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobPolling {
+    every: Duration,
+    until: Instant,
+}
+
+impl JobPolling {
+    /// How long a job may take, unless its caller says otherwise.
+    pub const DEADLINE: Duration = Duration::from_secs(3600);
+
+    /// For a job that is run now. `every` is mostly [`JobStyle::poll_every`]; the deadline counts
+    /// from now, its submission included. [`Duration::MAX`] is none.
+    pub fn new(every: Duration, deadline: Duration, now: Instant) -> JobPolling {
+        JobPolling { every, until: now + deadline }
+    }
+
+    /// How much time a request has that is sent now.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        let left = self.until.saturating_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// How long to wait after an answer that came now. A wait that would outlast the deadline is
+    /// refused at once: to ask sooner than the server wants would help nobody.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        self.left(now).filter(|left| self.every < *left).map(|_| self.every)
+    }
+}
+
 /// What a state comes to, in whatever case it is written.
 pub fn job_state(name: &str) -> JobState {
     const DONE: [&str; 5] = ["succeeded", "success", "finished", "completed", "complete"];
@@ -150,5 +187,25 @@ mod tests {
         assert_eq!(job_state("Finished"), JobState::Done);
         assert_eq!(job_state("EXPIRED"), JobState::Failed);
         assert_eq!(job_state("Queued"), JobState::Running);
+    }
+
+    #[test]
+    fn a_job_is_asked_after_until_its_deadline_and_nobody_waits_past_that() {
+        let (seconds, at) = (Duration::from_secs, |s: u64| Instant::from_millis(s * 1000));
+        let polling = JobPolling::new(seconds(30), seconds(65), at(100));
+        assert_eq!(polling.left(at(100)), Some(seconds(65)));
+        assert_eq!(polling.wait(at(100)), Some(seconds(30)));
+        assert_eq!(polling.wait(at(134)), Some(seconds(30)));
+        // It would be asked after when nobody may ask any more.
+        assert_eq!(polling.wait(at(135)), None);
+        assert_eq!(polling.left(at(164)), Some(seconds(1)));
+        assert_eq!(polling.left(at(165)), None);
+        assert_eq!(polling.wait(at(1000)), None);
+    }
+
+    #[test]
+    fn a_job_without_a_deadline_is_asked_after_for_ever() {
+        let polling = JobPolling::new(EXTRACTION, Duration::MAX, Instant::from_millis(1));
+        assert_eq!(polling.wait(Instant::from_millis(u64::MAX / 2_000_000)), Some(EXTRACTION));
     }
 }

@@ -1,7 +1,7 @@
 //! The little of JSON (RFC 8259) that a token answer needs: the members of one object.
 //!
-//! A general reader is ten kilobytes of WebAssembly, most of them for floating point numbers and
-//! for messages that nobody sees.
+//! serde_json would be 36 kB of compressed WebAssembly, half as much as all of the engine, most of
+//! it for floating point numbers and for messages that nobody sees. The tests compare with it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ impl Members {
         let text = core::str::from_utf8(body).ok()?;
         let mut reader = Reader { text, at: 0, depth: 0 };
         reader.space();
-        reader.expect(b'{')?;
+        reader.require(b'{')?;
         let members = reader.members()?;
         reader.space();
         reader.peek().is_none().then_some(Members(members))
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         there
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    fn require(&mut self, byte: u8) -> Option<()> {
         self.take(byte).then_some(())
     }
 
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
             reader.space();
             let name = reader.string()?;
             reader.space();
-            reader.expect(b':')?;
+            reader.require(b':')?;
             members.push((name, reader.value()?));
             Some(())
         })?;
@@ -134,14 +134,14 @@ impl<'a> Reader<'a> {
                     break;
                 }
             }
-            self.expect(end)?;
+            self.require(end)?;
         }
         self.depth -= 1;
         Some(())
     }
 
     fn string(&mut self) -> Option<String> {
-        self.expect(b'"')?;
+        self.require(b'"')?;
         let mut text = String::new();
         loop {
             let start = self.at;
@@ -169,8 +169,8 @@ impl<'a> Reader<'a> {
             b'u' => match self.unit()? {
                 // One half of a character beyond U+FFFF; alone, or the wrong one, it is none.
                 high @ 0xd800..=0xdbff => {
-                    self.expect(b'\\')?;
-                    self.expect(b'u')?;
+                    self.require(b'\\')?;
+                    self.require(b'u')?;
                     let low = self.unit()?;
                     let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
                     char::from_u32(0x10000 + ((high - 0xd800) << 10) + low)?

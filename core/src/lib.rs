@@ -156,7 +156,7 @@ pub use event::{
     AttemptId, Failure, Generation, Head, Input, Job, Notice, Output, PauseReason, Priority,
     Replay, RequestId, Verdict, Wake,
 };
-pub use job::{JobState, JobStyle, job_state};
+pub use job::{JobPolling, JobState, JobStyle, job_state};
 pub use oauth::{TokenGrant, TokenRefusal, read_token_answer};
 pub use pacer::{Basis, Belief, BelievedQuota, BelievedRate, KnownLimit, Pacing};
 pub use page::{PageError, PageFields, PageState, PageStep, PageStyle, Pages};

@@ -169,7 +169,7 @@ impl<T> Queue<T> {
         let slot = self.free;
         let old = &mut self.slab[slot];
         self.free = old.next;
-        let generation = (old.generation + 1) % RequestId::GENERATIONS;
+        let generation = old.generation.wrapping_add(1);
         *old = entry(generation);
         RequestId::new(slot, generation)
     }

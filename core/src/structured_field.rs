@@ -61,7 +61,7 @@ impl<'a> Parser<'a> {
             if self.text.is_empty() {
                 break;
             }
-            self.expect(',')?;
+            self.require(',')?;
             self.text = self.text.trim_start_matches([' ', '\t']);
             if self.text.is_empty() {
                 return None; // a trailing comma
@@ -137,7 +137,7 @@ impl<'a> Parser<'a> {
     }
 
     fn string(&mut self) -> Option<Value> {
-        self.expect('"')?;
+        self.require('"')?;
         let mut string = String::new();
         loop {
             string.push(match self.next()? {
@@ -161,10 +161,10 @@ impl<'a> Parser<'a> {
     /// Base64 between colons. Pad bits that are not zero and missing padding are accepted, as
     /// RFC 9651 §4.2.7 advises.
     fn byte_sequence(&mut self) -> Option<Value> {
-        self.expect(':')?;
+        self.require(':')?;
         let base64 = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'));
         let padding = self.take_while(|c| c == '=');
-        self.expect(':')?;
+        self.require(':')?;
         let fits = match base64.len() % 4 {
             0 => padding.is_empty(),
             1 => false,
@@ -174,20 +174,20 @@ impl<'a> Parser<'a> {
     }
 
     fn boolean(&mut self) -> Option<Value> {
-        self.expect('?')?;
+        self.require('?')?;
         (self.eat('0') || self.eat('1')).then_some(Value::Other)
     }
 
     fn date(&mut self) -> Option<Value> {
-        self.expect('@')?;
+        self.require('@')?;
         let seconds = self.integer_or_decimal()?;
         (seconds != Value::Other).then_some(Value::Other)
     }
 
     /// `%"…"` with UTF-8 in percent-encoding, lower-case digits only.
     fn display_string(&mut self) -> Option<Value> {
-        self.expect('%')?;
-        self.expect('"')?;
+        self.require('%')?;
+        self.require('"')?;
         let mut bytes = Vec::new();
         loop {
             bytes.push(match self.next()? {
@@ -224,7 +224,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn expect(&mut self, c: char) -> Option<()> {
+    fn require(&mut self, c: char) -> Option<()> {
         self.eat(c).then_some(())
     }
 

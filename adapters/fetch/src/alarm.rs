@@ -6,7 +6,8 @@ use wasm_bindgen::prelude::*;
 const LONGEST_MS: f64 = i32::MAX as f64;
 
 // Imported by their names, and called with the caller's function itself: a closure made in here
-// would be several kilobytes of code that passes the call on.
+// would be several kilobytes of code that passes the call on, as gloo-timers does, which also needs
+// the standard library (another 3 kB).
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]

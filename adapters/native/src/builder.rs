@@ -9,11 +9,11 @@ use cxone_core::{
     ScopeConfig, SignIn, SignInConfig,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use crate::address::{below, parse_token_url, parse_url};
 use crate::client::Client;
 use crate::env::Environment;
-use crate::ids::random;
 use crate::scope::ScopeBy;
 use crate::secret::Secret;
 use crate::settings::{Auth, Base, BuildError, Protocol, Settings, Transport};
@@ -481,7 +481,7 @@ impl ClientBuilder {
             follow_redirects: self.follow_redirects,
             max_body: self.max_body,
             scope_by,
-            seed: self.seed.unwrap_or_else(|| random()[0]),
+            seed: self.seed.unwrap_or_else(random),
             engine: self.engine,
         };
         Ok(Client::new(settings, transport))
@@ -530,4 +530,10 @@ fn credentials(id: Option<String>, secret: Option<Secret>) -> Result<(String, Se
              CXONE_CLIENT_SECRET, or choose no_auth()",
         ),
     }
+}
+
+/// Random bits. Of a UUID's some are fixed, and in other places of its halves.
+fn random() -> u64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    high ^ low
 }

@@ -136,22 +136,24 @@ fn is_blank(rest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::NamedTempFile;
+
     use super::*;
 
-    fn file(name: &str, content: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("cxone-{:x}-{name}", crate::ids::random()[0]));
-        std::fs::write(&path, content).unwrap();
-        path
+    /// It goes when this is dropped.
+    fn file(content: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, content).unwrap();
+        file
     }
 
     #[test]
     fn t3_credentials_come_from_the_file_and_real_variables_win() {
-        let path = file(
-            "env",
+        let file = file(
             "# comment\nCXONE_CLIENT_ID=from-file\nCXONE_CLIENT_SECRET='pa$$ ===='\n\
              export CXONE_BASE_URL=https://file.example\n",
         );
-        let found = Environment::read(&path, |name| match name {
+        let found = Environment::read(file.path(), |name| match name {
             "CXONE_CLIENT_ID" => Some("from-environment".to_owned()),
             "CXONE_BASE_URL" => Some(String::new()),
             _ => None,
@@ -162,7 +164,6 @@ mod tests {
         assert_eq!(found.base_url.as_deref(), Some("https://file.example"));
         assert_eq!(found.token_url, None);
         assert!(std::env::var_os("CXONE_CLIENT_SECRET").is_none());
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
@@ -206,11 +207,10 @@ mod tests {
     #[test]
     fn a_malformed_line_is_an_error_that_names_it_and_does_not_quote_it() {
         for line in ["'hunter2", "\"hunter2", "'hunter2' hunter2", "'hunter2'#hunter2"] {
-            let path = file("bad", &format!("# mine\nCXONE_CLIENT_SECRET={line}\n"));
-            let error = Environment::read(&path, |_| None).err().expect("an error");
+            let file = file(&format!("# mine\nCXONE_CLIENT_SECRET={line}\n"));
+            let error = Environment::read(file.path(), |_| None).err().expect("an error");
             let text = format!("{error} {error:?}");
             assert!(text.contains("line 2") && !text.contains("hunter2"), "{text}");
-            std::fs::remove_file(path).unwrap();
         }
     }
 }

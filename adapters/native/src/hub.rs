@@ -26,7 +26,6 @@ use crate::attempt::{Instruction, Over};
 use crate::driver::{Command, Driver, Ticket};
 use crate::error::Error;
 use crate::home::{self, Home, Keeper, Watch};
-use crate::ids::CorrelationIds;
 use crate::line::{Outcome, Work};
 use crate::notice::{BACKLOG, Notice};
 use crate::outgoing::Outgoing;
@@ -46,7 +45,6 @@ const TRIES: u32 = 64;
 pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) notices: broadcast::Sender<Notice>,
-    pub(crate) correlation_ids: CorrelationIds,
     // These three are locked in this order, and only the first while anything foreign runs. Whoever
     // has had the driver calls `work` after that, whatever came of it.
     driver: Mutex<Driver>,
@@ -78,7 +76,6 @@ impl Hub {
             driven_by: AtomicUsize::new(0),
             settings: Arc::new(settings),
             notices: broadcast::Sender::new(BACKLOG),
-            correlation_ids: CorrelationIds::default(),
             link: Mutex::new(Link { home: None, transport, closed: false }),
             inbox: Mutex::default(),
             left_behind: AtomicBool::new(false),

@@ -4,20 +4,17 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use cxone_core::{JobState, JobStyle, Priority, job_state};
+use cxone_core::{JobPolling, JobState, JobStyle, Priority, job_state};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::download::Downloaded;
 use crate::error::{Error, ErrorKind};
 use crate::json::at;
 use crate::response::Response;
-
-/// How long a job may take, unless its caller says otherwise.
-const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// So often a result's address is asked for anew, when it had died before it was used.
 const NEW_ADDRESSES: u32 = 2;
@@ -73,7 +70,7 @@ impl Job {
             path: path.to_owned(),
             body: Ok(Value::Object(Map::new())),
             priority: Priority::Normal,
-            deadline: DEADLINE,
+            deadline: JobPolling::DEADLINE,
             poll_every: style.poll_every,
         }
     }
@@ -90,13 +87,15 @@ impl Job {
         self
     }
 
-    /// How long the job may take, from when it is run. Default 1 h.
+    /// How long the job may take, from when it is run: its submission, and all the asking until it
+    /// is done. Default 1 h; [`Duration::MAX`] is none.
     pub fn deadline(mut self, time: Duration) -> Self {
         self.deadline = time;
         self
     }
 
-    /// How long to wait before asking again. Default: what NICE wants of the style's family.
+    /// How long to wait after an answer before asking again. Default: what NICE wants of the style's
+    /// family.
     pub fn poll_every(mut self, time: Duration) -> Self {
         self.poll_every = time;
         self
@@ -106,13 +105,14 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Job`] if it fails, is not done within its deadline, or if what is said about it
-    /// cannot be understood; else those of its requests. A submission whose answer was lost is not
+    /// [`ErrorKind::Job`] if it fails, is not done within its deadline (which is told as soon as it
+    /// would be asked after only past that), or if what is said about it cannot be understood; else
+    /// those of its requests. A submission whose answer was lost is not
     /// repeated: it may have been taken.
     pub async fn run(self) -> Result<JobDone, Error> {
-        let until = Instant::now() + self.deadline;
+        let mut schedule = self.schedule();
         let id = self.submit().await?;
-        self.wait(id, until).await
+        self.wait(id, &mut schedule).await
     }
 
     /// Submits the job, waits until it is done, and fetches its result to a file, as
@@ -123,11 +123,11 @@ impl Job {
     ///
     /// Those of [`run`](Job::run) and of [`Download::to`](crate::Download::to).
     pub async fn run_to(self, file: impl AsRef<Path>) -> Result<(JobDone, Downloaded), Error> {
-        let until = Instant::now() + self.deadline;
+        let mut schedule = self.schedule();
         let id = self.submit().await?;
         let mut asked = 0;
         loop {
-            let done = self.wait(id.clone(), until).await?;
+            let done = self.wait(id.clone(), &mut schedule).await?;
             let Some(address) = &done.result else {
                 return Err(problem(format_args!("job {id} is done and names no result")));
             };
@@ -140,9 +140,15 @@ impl Job {
         }
     }
 
+    fn schedule(&self) -> Schedule {
+        let mut clock = Clock::start();
+        let polling = JobPolling::new(self.poll_every, self.deadline, clock.now().instant);
+        Schedule { clock, polling }
+    }
+
     async fn submit(&self) -> Result<String, Error> {
         let body = self.body.as_ref().map_err(|_| Error::request("its json cannot be sent"))?;
-        let request = self.client.post(&self.path).priority(self.priority);
+        let request = self.client.post(&self.path).priority(self.priority).deadline(self.deadline);
         let response = request.json(body).send().await?;
         let answer: Value = response.json()?;
         let id = if self.style.id_field.is_empty() {
@@ -157,13 +163,12 @@ impl Job {
         }
     }
 
-    async fn wait(&self, id: String, until: Instant) -> Result<JobDone, Error> {
+    async fn wait(&self, id: String, schedule: &mut Schedule) -> Result<JobDone, Error> {
+        let late = || problem(format_args!("job {id} is not done within its deadline"));
         let path = self.style.status_path(&self.path, &id);
         let path = path.ok_or_else(|| problem("its id cannot stand in a path"))?;
         loop {
-            let Some(left) = until.checked_duration_since(Instant::now()) else {
-                return Err(problem(format_args!("job {id} is not done within its deadline")));
-            };
+            let left = schedule.left().ok_or_else(late)?;
             let request = self.client.get(&path).priority(self.priority).deadline(left);
             let response = request.send().await?;
             let answer: Map<String, Value> = response.json()?;
@@ -180,7 +185,9 @@ impl Job {
                     let message = format!("Job Error: job {id} is {state}{why}");
                     return Err(response.error(ErrorKind::Job, message));
                 }
-                JobState::Running => tokio::time::sleep(self.poll_every).await,
+                JobState::Running => {
+                    tokio::time::sleep(schedule.wait().ok_or_else(late)?).await;
+                }
             }
         }
     }
@@ -190,6 +197,22 @@ impl Job {
             let message = format!("Job Error: there is no state in `{}`", self.style.state_field);
             response.error(ErrorKind::Job, message)
         })
+    }
+}
+
+/// The job's polling, by the clock.
+struct Schedule {
+    clock: Clock,
+    polling: JobPolling,
+}
+
+impl Schedule {
+    fn left(&mut self) -> Option<Duration> {
+        self.polling.left(self.clock.now().instant)
+    }
+
+    fn wait(&mut self) -> Option<Duration> {
+        self.polling.wait(self.clock.now().instant)
     }
 }
 

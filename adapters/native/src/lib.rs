@@ -107,8 +107,17 @@
 //! # What it tells
 //!
 //! [`Client::notices`] yields each pause, retry and token as it happens; `tracing` gets the same
-//! as events of the target `cxone_client`, within a span for each request. No secret, query or
-//! body is ever in them.
+//! as events of the target `cxone_client`:
+//!
+//! | level | what |
+//! |---|---|
+//! | `ERROR` | the token endpoint refused for good |
+//! | `WARN` | the server forced a pause, or did not answer; a token fetch failed and is tried again |
+//! | `INFO` | a pause that pacing brings with it, or a spent budget; a scope reopened; a believed limit changed; one request is retried; a token was fetched |
+//! | `DEBUG` | a scope is back at full concurrency |
+//!
+//! What is about one request stands in its span: `request`, of level `INFO`, with its method, path,
+//! `correlation_id` and priority. No secret, query or body is ever in any of them.
 //!
 //! # Runtime
 //!
@@ -133,7 +142,6 @@ mod error;
 mod foreign;
 mod home;
 mod hub;
-mod ids;
 mod job;
 mod json;
 mod line;

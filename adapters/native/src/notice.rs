@@ -93,7 +93,7 @@ impl Notice {
         match self {
             Notice::Paused { scope, wait, reason, .. } => {
                 let (wait_ms, reason) = (millis(*wait), tracing::field::display(reason));
-                match self.is_refusal() {
+                match self.is_trouble() {
                     true => log!(WARN, scope = scope, wait_ms = wait_ms, reason = reason),
                     false => log!(INFO, scope = scope, wait_ms = wait_ms, reason = reason),
                 }
@@ -108,8 +108,13 @@ impl Notice {
         }
     }
 
-    fn is_refusal(&self) -> bool {
-        !matches!(self, Notice::Paused { reason: PauseReason::Budget, .. })
+    /// Is it a pause that nobody planned for? That a budget is spent, and that a believed rate meets
+    /// a refusal now and then, is the normal course of things.
+    fn is_trouble(&self) -> bool {
+        !matches!(
+            self,
+            Notice::Paused { reason: PauseReason::Budget | PauseReason::Pace { .. }, .. }
+        )
     }
 }
 
@@ -185,6 +190,20 @@ mod tests {
         let notice = Notice::paused("default", wait, PauseReason::Stated { status: 429 }, 2);
         assert_eq!(notice.to_string(), "Rate limit hit. Retrying in 1234ms (attempt 2)");
     }
+
+    #[test]
+    fn a_pause_that_pacing_brings_with_it_is_no_trouble() {
+        let is_trouble =
+            |reason| Notice::paused("s", Duration::from_secs(1), reason, 1).is_trouble();
+        for reason in [PauseReason::Budget, PauseReason::Pace { status: 429 }] {
+            assert!(!is_trouble(reason), "{reason:?}");
+        }
+        let (stated, outage) = (PauseReason::Stated { status: 429 }, PauseReason::Outage);
+        for reason in [stated, outage, PauseReason::Backoff { status: 529 }] {
+            assert!(is_trouble(reason), "{reason:?}");
+        }
+    }
+
     #[test]
     fn the_lines_are_those_of_the_engine() {
         use cxone_core::{Generation, Instant, Notice as Seen};

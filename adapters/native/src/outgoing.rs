@@ -11,6 +11,7 @@ use cxone_core::{Priority, Replay};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
+use uuid::Uuid;
 
 use crate::driver::{Command, RequestTicket};
 use crate::error::{About, Error, shown};
@@ -161,7 +162,7 @@ impl Outgoing {
             let by_default = settings.default_headers.get(CORRELATION_ID);
             let by_default = by_default.filter(|_| self.own_origin).cloned();
             by_default.or_else(|| match settings.correlation_id {
-                true => self.hub.correlation_ids.next(),
+                true => fresh_correlation_id(),
                 false => None,
             })
         });
@@ -247,6 +248,12 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
+/// A UUID of version 4 (RFC 9562 §5.4).
+fn fresh_correlation_id() -> Option<HeaderValue> {
+    let mut text = Uuid::encode_buffer();
+    HeaderValue::from_str(Uuid::new_v4().hyphenated().encode_lower(&mut text)).ok()
+}
+
 /// Puts fields over others of the same names.
 pub(crate) fn overlay(under: &mut HeaderMap, over: HeaderMap) {
     for name in over.keys() {
@@ -265,6 +272,14 @@ pub(crate) fn overlay(under: &mut HeaderMap, over: HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_correlation_id_is_another_uuid_of_version_4() {
+        let [one, other] = [(); 2].map(|()| fresh_correlation_id().expect("it is plain"));
+        assert_ne!(one, other);
+        let id: Uuid = one.to_str().unwrap().parse().unwrap();
+        assert_eq!(id.get_version_num(), 4);
+    }
 
     #[test]
     fn fields_laid_over_others_replace_them_with_all_their_values() {

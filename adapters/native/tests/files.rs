@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{builder, client};
@@ -11,26 +11,29 @@ use cxone_client::{ErrorKind, JobStyle};
 use cxone_mock::{Fault, Mock, Rule};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
 
 const JOBS: &str = "/data-extraction/v1/jobs";
 
-struct Dir(PathBuf);
+struct Dir(TempDir);
 
 impl Dir {
-    fn new(test: &str) -> Dir {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Dir(path)
+    fn new() -> Dir {
+        Dir(tempfile::tempdir().unwrap())
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("file.wav")
+        self.path("file.wav")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     /// What is in it, by name.
     fn names(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.0).unwrap();
+        let names = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<String> =
             names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -51,7 +54,7 @@ async fn recording(client: &cxone_client::Client) -> String {
 
 #[tokio::test]
 async fn a_job_is_submitted_asked_after_and_its_result_fetched() {
-    let dir = Dir::new("job");
+    let dir = Dir::new();
     let mock = Mock::builder().job_polls(3).start().await.unwrap();
     for (style, path) in [
         (JobStyle::data_extraction(), JOBS),
@@ -77,7 +80,7 @@ async fn a_job_is_submitted_asked_after_and_its_result_fetched() {
 
 #[tokio::test]
 async fn an_address_that_died_is_asked_for_again() {
-    let dir = Dir::new("died");
+    let dir = Dir::new();
     let mock = Mock::builder().job_polls(0).start().await.unwrap();
     mock.script(Rule::on("/files/", Fault::status(403)));
     let job = client(&mock).job(JobStyle::data_extraction(), JOBS);
@@ -106,8 +109,27 @@ async fn a_job_that_fails_or_does_not_end_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
+async fn nobody_waits_past_a_jobs_deadline() {
+    let mock = Mock::builder().job_polls(1000).start().await.unwrap();
+    let job = client(&mock).job(JobStyle::data_extraction(), JOBS);
+    // Its family is asked after every 30 s.
+    let job = job.deadline(Duration::from_secs(10));
+    let error = timeout(Duration::from_secs(5), job.run()).await.expect("at once").unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Job);
+    assert!(error.to_string().ends_with("is not done within its deadline"), "{error}");
+    assert_eq!(mock.log().iter().filter(|it| it.path.starts_with(JOBS)).count(), 2);
+}
+
+#[tokio::test]
+async fn a_job_without_a_deadline_has_none() {
+    let mock = Mock::builder().job_polls(1).start().await.unwrap();
+    let job = client(&mock).job(JobStyle::data_extraction(), JOBS).deadline(Duration::MAX);
+    job.poll_every(Duration::from_millis(1)).run().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_download_goes_on_where_its_body_ended() {
-    let dir = Dir::new("resume");
+    let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
     let client = client(&mock);
     let address = recording(&client).await;
@@ -120,7 +142,7 @@ async fn a_download_goes_on_where_its_body_ended() {
 
 #[tokio::test]
 async fn a_later_call_goes_on_with_what_an_earlier_one_left() {
-    let dir = Dir::new("later");
+    let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
     let client = client(&mock);
     let address = recording(&client).await;
@@ -137,12 +159,12 @@ async fn a_later_call_goes_on_with_what_an_earlier_one_left() {
     assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
 
     // What is there is of another version: it begins anew.
-    fs::write(dir.0.join("file.wav.part"), b"something else").unwrap();
-    fs::write(dir.0.join("file.wav.part.etag"), "\"v0\"").unwrap();
+    fs::write(dir.path("file.wav.part"), b"something else").unwrap();
+    fs::write(dir.path("file.wav.part.etag"), "\"v0\"").unwrap();
     let file = client.download(&address).to(dir.file()).await.unwrap();
     assert_eq!((file.bytes, file.resumed), (100_000, 0));
     // It is of no version that is known.
-    fs::write(dir.0.join("file.wav.part"), b"something else").unwrap();
+    fs::write(dir.path("file.wav.part"), b"something else").unwrap();
     let file = client.download(&address).to(dir.file()).await.unwrap();
     assert_eq!((file.bytes, file.resumed), (100_000, 0));
     assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
@@ -151,7 +173,7 @@ async fn a_later_call_goes_on_with_what_an_earlier_one_left() {
 
 #[tokio::test]
 async fn what_is_not_what_the_server_states_never_gets_its_name() {
-    let dir = Dir::new("checksum");
+    let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
     let client = client(&mock);
     let address = recording(&client).await;
@@ -177,7 +199,7 @@ async fn what_is_not_what_the_server_states_never_gets_its_name() {
 
 #[tokio::test]
 async fn a_body_that_keeps_ending_or_stalls_is_given_up() {
-    let dir = Dir::new("stall");
+    let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
     let client = client(&mock);
     let address = recording(&client).await;

@@ -34,13 +34,15 @@ struct Pair {
     known: Vec<Known>,
     lanes: [(u32, Parked); LANES],
     inserted: u64,
+    /// The ids of those that were removed: they name nobody ever after.
+    gone: Vec<RequestId>,
 }
 
 impl Pair {
     fn new() -> Pair {
         let mut queue = Queue::new();
         let lanes = [false, true, false, true].map(|apart| (queue.add_lane(apart), Parked::No));
-        Pair { queue, known: Vec::new(), lanes, inserted: 0 }
+        Pair { queue, known: Vec::new(), lanes, inserted: 0, gone: Vec::new() }
     }
 
     fn play(&mut self, step: Step) {
@@ -83,7 +85,7 @@ impl Pair {
                 if let Some(it) = self.pick(i, |_| true) {
                     let gone = self.known.remove(it);
                     assert_eq!(self.queue.remove(gone.id.slot()), Some(self.lanes[gone.lane].0));
-                    assert_eq!(self.queue.find(gone.id), None);
+                    self.gone.push(gone.id);
                     assert_eq!(self.queue.get(gone.id.slot()), None);
                 }
             }
@@ -115,9 +117,23 @@ impl Pair {
         self.known.iter().filter(waits).filter(move |it| lane(it.lane))
     }
 
-    fn check(&self) {
-        let Pair { queue, known, lanes, .. } = self;
+    /// May the first of this class be sent from that lane?
+    fn is_open(&self, lane: usize, class: Priority, shared: bool) -> bool {
+        let open = match self.lanes[lane].1 {
+            Parked::No => true,
+            Parked::Reserved => class == Priority::High,
+            Parked::Closed | Parked::Full => false,
+        };
+        open && (shared || lane % 2 == 1)
+    }
+
+    fn check(&mut self) {
+        for it in &self.known {
+            assert_eq!(self.queue.get_mut(it.id.slot()).copied(), Some(it.value));
+        }
+        let Pair { queue, known, lanes, gone, .. } = &*self;
         assert_eq!(queue.len() as usize, known.len());
+        assert_eq!(queue.waiting() as usize, self.queued(|_| true).count());
         for class in Priority::ALL {
             let of_class = |it: &&Known| it.class == class;
             let count = self.queued(|_| true).filter(of_class).count();
@@ -126,18 +142,20 @@ impl Pair {
                 self.queued(|lane| lanes[lane].1 == Parked::Full).any(|it| it.class == class);
             assert_eq!(queue.holds_back(class), full);
             for shared in [false, true] {
-                let open = |lane: usize| lanes[lane].1 == Parked::No && (shared || lane % 2 == 1);
+                let open = |lane: usize| self.is_open(lane, class, shared);
                 let first = self.queued(open).filter(of_class).min_by_key(|it| it.sequence);
                 let first = first.map(|it| (lanes[it.lane].0, it.id.slot()));
                 assert_eq!(queue.first(class, shared), first);
             }
         }
         for shared in [false, true] {
-            let open = |lane: usize| lanes[lane].1 == Parked::No && (shared || lane % 2 == 1);
-            assert_eq!(queue.is_ready(shared), self.queued(open).next().is_some());
+            let ready = self.queued(|_| true).any(|it| self.is_open(it.lane, it.class, shared));
+            assert_eq!(queue.is_ready(shared), ready);
         }
         for (lane, &(place, parked)) in lanes.iter().enumerate() {
-            assert_eq!(queue.has_queued(place), self.queued(|it| it == lane).next().is_some());
+            let count = self.queued(|it| it == lane).count();
+            assert_eq!(queue.queued_in(place) as usize, count);
+            assert_eq!(queue.has_queued(place), count > 0);
             assert_eq!(queue.lane_is_empty(place), known.iter().all(|it| it.lane != lane));
             assert_eq!(queue.parked(place), parked);
             assert_eq!(queue.is_apart(place), lane % 2 == 1);
@@ -157,9 +175,11 @@ impl Pair {
         for it in known {
             let slot = it.id.slot();
             assert_eq!((queue.id(slot), queue.lane_of(slot)), (it.id, lanes[it.lane].0));
+            assert_eq!(queue.class_of(slot), it.class);
             assert_eq!(queue.find(it.id), Some(&it.value));
             assert_eq!(queue.get(slot), Some(&it.value));
         }
+        assert!(gone.iter().all(|id| queue.find(*id).is_none()), "a place is another's by now");
         // A turn is by class, then by age.
         let mut by_turn = known.clone();
         by_turn.sort_by_key(|it| queue.turn(it.id.slot()));
@@ -169,7 +189,8 @@ impl Pair {
 
 fn step() -> impl Strategy<Value = Step> {
     let class = || prop::sample::select(&Priority::ALL[..]);
-    let parked = || prop::sample::select(&[Parked::No, Parked::Closed, Parked::Full][..]);
+    let parked =
+        || prop::sample::select(&[Parked::No, Parked::Closed, Parked::Reserved, Parked::Full][..]);
     let any = || 0..64usize;
     prop_oneof![
         4 => (0..LANES, class()).prop_map(|(lane, class)| Step::Insert(lane, class)),

@@ -1,7 +1,8 @@
 //! The native client beside bare reqwest and the stacks that it stands in for: 32 callers against
 //! a local server without limits. One that answers at once keeps the client's thread busy all the
 //! time, so that every instruction of the client's counts; one that takes a moment, as any real one
-//! does, shows what is left of that.
+//! does, shows what is left of that. A reqwest that is told to send what the client sends, and to
+//! wait as long for it, shows how much of the difference the wire and the timer make.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,6 +25,7 @@ use reqwest_retry::policies::ExponentialBackoff;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceBuilder, ServiceExt};
+use uuid::Uuid;
 
 const CALLERS: u32 = 32;
 const REQUESTS: u32 = 3200;
@@ -52,6 +54,7 @@ fn contest(threads: &str, runtime: &Runtime, url: &str) {
     let mut contest = Contest::new(title, REQUESTS);
     for (name, send) in [
         ("reqwest", bare(url)),
+        ("reqwest, correlation id and timeout", alike(url)),
         ("cxone-client", ours(url)),
         ("reqwest-retry and a semaphore", semaphore(url)),
         ("reqwest-retry and governor", governor(url)),
@@ -85,6 +88,16 @@ fn bare(url: &str) -> Call {
     let (http, url) = (http(), url.to_owned());
     Arc::new(move || {
         let request = http.get(&url);
+        Box::pin(async move { whole(request.send().await.expect("an answer")).await })
+    })
+}
+
+/// What the client sends, with the time that it allows.
+fn alike(url: &str) -> Call {
+    let (http, url) = (http(), url.to_owned());
+    Arc::new(move || {
+        let request = http.get(&url).timeout(ATTEMPT_TIMEOUT);
+        let request = request.header("x-correlation-id", Uuid::new_v4().to_string());
         Box::pin(async move { whole(request.send().await.expect("an answer")).await })
     })
 }

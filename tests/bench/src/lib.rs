@@ -30,10 +30,10 @@ impl<'a> Contest<'a> {
     }
 
     /// Holds the rounds, after one to warm up, and prints the results. Of the command's arguments,
-    /// one that is no option names the only entrant: for a profiler.
+    /// one that is no option is the only entrant's name: for a profiler.
     pub fn run(mut self, rounds: usize) {
         if let Some(only) = std::env::args().skip(1).find(|arg| !arg.starts_with('-')) {
-            self.entrants.retain(|entrant| entrant.name.contains(&only));
+            self.entrants.retain(|entrant| entrant.name == only);
         }
         for round in 0..=rounds {
             // Each goes first as often as any other.
@@ -53,7 +53,7 @@ impl<'a> Contest<'a> {
     fn print(&self, rounds: usize) {
         println!("\n{} ({} a round, {rounds} rounds)", self.title, self.work);
         println!(
-            "  {:<34} {:>10} {:>10} {:>12} {:>7}",
+            "  {:<36} {:>10} {:>10} {:>12} {:>7}",
             "", "best us", "median us", "a second", "speed"
         );
         let base = &self.entrants[0].rounds;
@@ -62,7 +62,7 @@ impl<'a> Contest<'a> {
             let middle = median(rounds.clone());
             let speed = median(base.iter().zip(rounds).map(|(base, own)| base / own).collect());
             let (best, us) = (best * 1e6, middle * 1e6);
-            println!("  {name:<34} {best:>10.3} {us:>10.3} {:>12.0} {speed:>7.3}", 1.0 / middle);
+            println!("  {name:<36} {best:>10.3} {us:>10.3} {:>12.0} {speed:>7.3}", 1.0 / middle);
         }
     }
 }

@@ -161,13 +161,10 @@ mod tests {
         PageState { pages, items: pages, cursor: Some("c".into()), ..PageState::default() }
     }
 
-    fn path(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("cxone-{name}-{}", std::process::id()))
-    }
-
     #[test]
     fn a_disk_that_fills_up_within_a_page_keeps_the_whole_pages_and_no_torn_line() {
-        let path = path("disk");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
         let mut lines = Lines::open(path.clone(), Format::Ndjson, checkpoint()).unwrap();
         lines.writer = Box::new(Disk(lines.file.as_ref().unwrap().try_clone().unwrap(), 20));
         lines.write_page(&[json!({"id": "a"})], after(1)).unwrap();
@@ -175,13 +172,12 @@ mod tests {
         lines.store().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"id\":\"a\"}\n");
         assert_eq!(Checkpoint::load(&path).unwrap().unwrap().state, after(1));
-        fs::remove_file(checkpoint::beside(&path)).unwrap();
-        fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn what_came_after_the_checkpoint_is_cut_off() {
-        let path = path("cut");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
         let mut lines = Lines::open(path.clone(), Format::Ndjson, checkpoint()).unwrap();
         lines.write_page(&[json!({"id": "a"})], after(1)).unwrap();
         // Killed within the next page.
@@ -196,6 +192,5 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).unwrap(), None);
         fs::write(&path, "short").unwrap();
         assert!(!Lines::fits(&path, &kept));
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -66,7 +66,8 @@ async fn mock_runs_in_the_foreground_until_it_is_stopped() {
 #[cfg(unix)]
 #[tokio::test]
 async fn mock_ends_cleanly_on_sigterm_even_if_nobody_read_where_it_listens() {
-    let mut child = Dir::new("mock_term").cxone(&["mock"]).spawn().unwrap();
+    let dir = Dir::new("mock_term");
+    let mut child = dir.cxone(&["mock"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines.next_line().await.unwrap().unwrap();
     drop(lines);
@@ -79,7 +80,8 @@ async fn mock_ends_cleanly_on_sigterm_even_if_nobody_read_where_it_listens() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn mock_says_in_a_line_that_it_cannot_print() {
-    let mut command = Dir::new("mock_full").cxone(&["mock"]);
+    let dir = Dir::new("mock_full");
+    let mut command = dir.cxone(&["mock"]);
     command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
     let run = Run::from(command.spawn().unwrap().wait_with_output().await.unwrap());
     let line = "[Fatal] No space left on device (os error 28)\n";

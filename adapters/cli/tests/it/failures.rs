@@ -84,7 +84,7 @@ async fn x30_a_run_that_brings_nothing_leaves_no_new_file() {
     mock.script(Rule::api(Fault::status(500)));
     let run = dir.run(&mock, &[]).await.expect_fatal("Server Error: 500 Internal Server Error");
     assert!(run.stderr.ends_with("  Nothing was written.\n"), "{}", run.stderr);
-    assert!(!dir.0.join("interactions.ndjson").exists());
+    assert!(!dir.path("interactions.ndjson").exists());
 }
 
 #[tokio::test]
@@ -139,7 +139,8 @@ async fn x17_the_secret_is_in_no_line_of_the_fullest_log() {
         .rule(Rule::api(Fault::status(429).retry_after(1)).nth(3))
         .rule(Rule::api(Fault::status(500)).nth(4));
     mock.script(script);
-    let mut command = Dir::new("x17").cxone_for(&mock, &["-v"]);
+    let dir = Dir::new("x17");
+    let mut command = dir.cxone_for(&mock, &["-v"]);
     command.env("RUST_LOG", "trace");
     let run = Run::of(command).await;
     let run = run.expect_fatal("Server Error: 500 Internal Server Error");

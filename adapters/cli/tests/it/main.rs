@@ -14,11 +14,12 @@ mod simulate;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Output, Stdio},
 };
 
 use cxone_mock::{Builder, Mock};
+use tempfile::TempDir;
 use tokio::process::Command;
 
 /// No substring of anything else, so that a leak is seen; the end is the platform's way.
@@ -34,28 +35,30 @@ async fn mock(interactions: usize) -> Mock {
     start(Mock::builder().interactions(interactions)).await
 }
 
-/// A working directory of its own for a test, empty at first.
-struct Dir(PathBuf);
+/// A working directory of its own for a test, empty at first; it goes with this.
+struct Dir(TempDir);
 
 impl Dir {
+    /// Its name begins with that of the test.
     fn new(test: &str) -> Dir {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Dir(path)
+        Dir(tempfile::Builder::new().prefix(test).tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     fn write(&self, name: &str, content: &str) {
-        fs::write(self.0.join(name), content).unwrap();
+        fs::write(self.path(name), content).unwrap();
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).unwrap()
+        fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// What is in it, by name.
     fn names(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.0).unwrap();
+        let names = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<String> =
             names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -65,7 +68,7 @@ impl Dir {
     /// `cxone` in this directory, with nothing of the tester's own environment in its way.
     fn cxone(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cxone"));
-        command.args(args).current_dir(&self.0).kill_on_drop(true);
+        command.args(args).current_dir(self.0.path()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();

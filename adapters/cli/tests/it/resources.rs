@@ -59,7 +59,7 @@ async fn each_resource_is_synced_with_an_access_key_to_lines_and_to_a_database()
             Run::of(with_access_key(&dir, &mock, &lines)).await.expect_success();
         }
     }
-    let database = Connection::open(dir.0.join("all.db")).unwrap();
+    let database = Connection::open(dir.path("all.db")).unwrap();
     for resource in RESOURCES {
         let table = resource.replace('-', "_");
         let query = format!("SELECT count(*), min(id), max(durationSeconds) FROM {table}");

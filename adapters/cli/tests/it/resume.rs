@@ -65,7 +65,7 @@ async fn fifty_kills_leave_each_record_once_in_a_database() {
 }
 
 fn database_ids(dir: &Dir, name: &str, table: &str) -> Vec<String> {
-    let connection = Connection::open(dir.0.join(name)).unwrap();
+    let connection = Connection::open(dir.path(name)).unwrap();
     let mut query = connection.prepare(&format!("SELECT id FROM {table} ORDER BY id")).unwrap();
     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
@@ -127,7 +127,7 @@ async fn contacts_are_gone_on_with_night_after_night() {
     let night = async |n: usize| {
         // The same server all along, as far as its name goes.
         let mock = start(Mock::builder().interactions(n).poll_size(20)).await;
-        let text = dir.0.join("contacts-completed.ndjson.checkpoint");
+        let text = dir.path("contacts-completed.ndjson.checkpoint");
         if let Ok(checkpoint) = std::fs::read_to_string(&text) {
             let mut value: serde_json::Value = serde_json::from_str(&checkpoint).unwrap();
             value["source"]["server"] = format!("{}/", mock.url()).into();

@@ -29,12 +29,13 @@ async fn t3_what_is_missing_is_named() {
         "CXONE_BASE_URL and CXONE_CLIENT_ID are not set, but other CXONE_ variables are",
     );
     assert_eq!(run.stdout, "");
-    assert!(!dir.0.join("interactions.ndjson").exists());
+    assert!(!dir.path("interactions.ndjson").exists());
 }
 
 #[tokio::test]
 async fn t5_a_token_url_alone_means_a_real_server() {
-    let mut command = Dir::new("t5").cxone(&["--json"]);
+    let dir = Dir::new("t5");
+    let mut command = dir.cxone(&["--json"]);
     command.env("CXONE_TOKEN_URL", "http://127.0.0.1:1/token");
     Run::of(command).await.expect_fatal(
         "CXONE_BASE_URL and CXONE_CLIENT_ID and CXONE_CLIENT_SECRET are not set, \

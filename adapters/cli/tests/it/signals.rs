@@ -51,10 +51,10 @@ async fn x30_sigterm_keeps_what_was_written_too() {
 
 #[tokio::test]
 async fn a_second_ctrl_c_ends_at_once_even_if_the_output_is_stuck() {
-    let mock = mock(1000).await;
+    let (mock, dir) = (mock(1000).await, Dir::new("second"));
     let args = ["--out", "-", "--page-size", "1000"];
     // More than a pipe holds, and nobody reads it.
-    let mut child = Dir::new("second").cxone_for(&mock, &args).spawn().unwrap();
+    let mut child = dir.cxone_for(&mock, &args).spawn().unwrap();
     while mock.stats().unique < 1000 {
         sleep(Duration::from_millis(10)).await;
     }

@@ -122,7 +122,8 @@ async fn a_part_of_the_suite_is_a_table() {
 #[cfg(unix)]
 #[tokio::test]
 async fn whoever_stops_reading_has_read_enough() {
-    let mut command = Dir::new("simulate_pipe").cxone(&["simulate"]);
+    let dir = Dir::new("simulate_pipe");
+    let mut command = dir.cxone(&["simulate"]);
     // The reader has gone before anything is written.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

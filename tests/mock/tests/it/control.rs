@@ -154,12 +154,12 @@ fn no_secret_shows_in_debug() {
 
 #[tokio::test]
 async fn the_binary_tells_where_it_listens_and_plays_its_script() {
-    let file = std::env::temp_dir().join(format!("cxone-mock-{}.json", std::process::id()));
+    let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, r#"{"rules": [{"do": {"status": 509}}]}"#).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_cxone-mock"))
         .args(["--client-id", "me", "--client-secret", "mine", "--limit", "/dfo=fixed:1/1h"])
         .args(["--clock-skew", "-60", "--expires-in", "expiresIn", "--script"])
-        .arg(&file)
+        .arg(file.path())
         .stdout(Stdio::piped())
         .spawn()
         .map(Running)
@@ -181,5 +181,4 @@ async fn the_binary_tells_where_it_listens_and_plays_its_script() {
         http.get(format!("{url}{path}")).bearer_auth(token).send().await.unwrap().status().as_u16()
     };
     assert_eq!([get("/dfo/x").await, get("/dfo/x").await, get("/dfo/x").await], [509, 200, 429]);
-    std::fs::remove_file(file).unwrap();
 }
