@@ -1,7 +1,7 @@
 //! A file of lines, with its checkpoint beside it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     path::PathBuf,
     time::{Duration, Instant},
@@ -35,8 +35,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Opens the file, so that a path that cannot be written fails before anything is sent. Where
-    /// it goes on, it is cut to its checkpoint.
+    /// Opens the file, so that a path that cannot be written, or is being written by another sync,
+    /// fails before anything is sent. Where it goes on, it is cut to its checkpoint.
     pub(crate) fn open(path: PathBuf, format: Format, checkpoint: Checkpoint) -> io::Result<Lines> {
         let mut options = OpenOptions::new();
         options.write(true);
@@ -48,6 +48,9 @@ impl Lines {
         };
         // Pipes and devices have no length to cut.
         let regular = file.metadata()?.is_file().then(|| file.try_clone()).transpose()?;
+        if let Some(file) = &regular {
+            lock(file)?;
+        }
         let began = checkpoint.state.pages > 0;
         if began {
             file.set_len(checkpoint.len)?;
@@ -120,6 +123,17 @@ impl Lines {
             return fs::remove_file(&self.path);
         }
         self.store()
+    }
+}
+
+/// Keeps other syncs from the file until it is closed, even by a kill.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another sync is writing it"))
+        }
+        // Some file systems know no locks: there it is for the user to see to.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
     }
 }
 

@@ -64,6 +64,20 @@ async fn fifty_kills_leave_each_record_once_in_a_database() {
     assert!(database_ids(&dir, "all.db", "interactions") == all_ids(15_000), "each once");
 }
 
+#[tokio::test]
+async fn two_syncs_do_not_write_one_file() {
+    let (mock, dir) = (mock(2_000).await, Dir::new("two"));
+    mock.script(Rule::api(Fault::slow(Duration::from_millis(100))).forever());
+    let first = tokio::spawn(Run::of(dir.cxone_for(&mock, &["sync"])));
+    while !dir.names().iter().any(|name| name.ends_with(".checkpoint")) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let second = dir.run(&mock, &["sync"]).await;
+    second.expect_fatal("Cannot write interactions.ndjson: another sync is writing it");
+    first.await.unwrap().expect_success();
+    assert!(dir.ids("interactions.ndjson") == all_ids(2_000), "each once, in order");
+}
+
 fn database_ids(dir: &Dir, name: &str, table: &str) -> Vec<String> {
     let connection = Connection::open(dir.path(name)).unwrap();
     let mut query = connection.prepare(&format!("SELECT id FROM {table} ORDER BY id")).unwrap();
