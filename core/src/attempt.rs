@@ -453,9 +453,12 @@ impl Engine {
 
     /// A scope is closed until a later moment than before: who cannot wait so long ends.
     fn closed(&mut self, scope: u32, until: Instant, reason: PauseReason, attempt: u32) {
-        let name = self.scopes.scope(scope).name.clone();
-        let wait = until.saturating_since(self.now.instant);
-        self.notice(Notice::Paused { scope: name, wait, until, reason, attempt });
+        let now = self.now.instant;
+        let closed = self.scopes.scope_mut(scope);
+        if closed.is_news(until, attempt, now) {
+            let (scope, wait) = (closed.name.clone(), until.saturating_since(now));
+            self.notice(Notice::Paused { scope, wait, until, reason, attempt });
+        }
         self.look_again(scope);
         let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {
