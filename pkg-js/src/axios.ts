@@ -1,4 +1,4 @@
-/** An adapter for axios v1: `axios.create({ adapter: cxoneAdapter(client) })`. */
+/** An adapter for axios v1: `axios.create({ adapter: cxoneAdapter(client, axios) })`. */
 
 import type { AxiosAdapter, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 

@@ -2,7 +2,7 @@
 
 import { errorOf, Failure, Host, now, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
-import { object, type EngineSettings } from './settings.js';
+import { object, type EngineSettings, type Pacing } from './settings.js';
 import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
@@ -10,6 +10,8 @@ import { instance, signalHeaders } from './wasm.js';
 export interface QueueOptions extends Pick<EngineSettings, 'concurrency' | 'maxAttempts' | 'retryFor' | 'maxWait' | 'queueLimit' | 'fairShare' | 'backoff' | 'reading' | 'pacing' | 'scopes' | 'seed'> {
   /** Functions that run at once. Default 5. */
   concurrency?: number;
+  /** How many may start in a time. Without `retry` no answer is read and nothing is learned: name a limit. */
+  pacing?: Pacing;
   /**
    * Runs a function again whose result or error looks like the answer of an HTTP server (a
    * `status` or `response.status`, with `headers`) and says that trying again helps: a throttle
@@ -41,6 +43,7 @@ export class PriorityRequestQueue {
   readonly #jobs: Jobs;
   readonly #signals = new Signals();
 
+  /** Give its concurrency, or settings; throws a `ConfigError` for one that cannot be used. */
   constructor(options: number | QueueOptions = {}) {
     if (typeof options !== 'number') object('options', options);
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
