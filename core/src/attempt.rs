@@ -242,9 +242,11 @@ impl Engine {
             Judgement::Failed => Consequence::Fail(error_of(status)),
             Judgement::Throttled => {
                 request.throttled = NonZeroU16::new(status);
-                let refused = || match status {
-                    503 => error_of(status),
-                    _ => self.rate_limited(slot),
+                let refused = || match (status, self.rate_limited(slot)) {
+                    (503, RequestError::RateLimited { retry_at, .. }) => {
+                        RequestError::Server { status, retry_at: Some(retry_at) }
+                    }
+                    (_, error) => error,
                 };
                 let error = if allowed { self.cannot_wait(slot) } else { Some(refused()) };
                 Consequence::Drain(error.map_or(Then::Requeue, Then::Fail))
