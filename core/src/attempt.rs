@@ -242,9 +242,11 @@ impl Engine {
             Judgement::Failed => Consequence::Fail(error_of(status)),
             Judgement::Throttled => {
                 request.throttled = NonZeroU16::new(status);
-                let refused = || match status {
-                    503 => error_of(status),
-                    _ => self.rate_limited(slot),
+                let refused = || match (status, self.rate_limited(slot)) {
+                    (503, RequestError::RateLimited { retry_at, .. }) => {
+                        RequestError::Server { status, retry_at: Some(retry_at) }
+                    }
+                    (_, error) => error,
                 };
                 let error = if allowed { self.cannot_wait(slot) } else { Some(refused()) };
                 Consequence::Drain(error.map_or(Then::Requeue, Then::Fail))
@@ -453,9 +455,12 @@ impl Engine {
 
     /// A scope is closed until a later moment than before: who cannot wait so long ends.
     fn closed(&mut self, scope: u32, until: Instant, reason: PauseReason, attempt: u32) {
-        let name = self.scopes.scope(scope).name.clone();
-        let wait = until.saturating_since(self.now.instant);
-        self.notice(Notice::Paused { scope: name, wait, until, reason, attempt });
+        let now = self.now.instant;
+        let closed = self.scopes.scope_mut(scope);
+        if closed.is_news(until, attempt, now) {
+            let (scope, wait) = (closed.name.clone(), until.saturating_since(now));
+            self.notice(Notice::Paused { scope, wait, until, reason, attempt });
+        }
         self.look_again(scope);
         let stated = self.scopes.scope(scope).stated_until().saturating_since(self.now.instant);
         let here = |slot: &u32| {

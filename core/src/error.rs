@@ -91,6 +91,8 @@ pub enum RequestError {
     Server {
         /// The status.
         status: u16,
+        /// The moment at which trying again makes sense, where a 503 stated one.
+        retry_at: Option<Instant>,
     },
     /// Any other error status.
     Status {
@@ -127,7 +129,7 @@ impl RequestError {
             RequestError::Auth { status } => {
                 return with_phrase("Auth/Permission Error: ", *status);
             }
-            RequestError::Server { status } => return with_phrase("Server Error: ", *status),
+            RequestError::Server { status, .. } => return with_phrase("Server Error: ", *status),
             RequestError::Status { status } => return with_phrase("Request Failed: ", *status),
             RequestError::Token { failure, .. } => return failure.text(),
             RequestError::RateLimited { status: None, .. } => {

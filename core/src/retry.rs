@@ -72,7 +72,7 @@ impl Failure {
 pub(crate) fn error_of(status: u16) -> RequestError {
     match status {
         401 | 403 => RequestError::Auth { status },
-        500..=599 => RequestError::Server { status },
+        500..=599 => RequestError::Server { status, retry_at: None },
         _ => RequestError::Status { status },
     }
 }

@@ -2,12 +2,17 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::config::{MAX_SCOPES, ScopeConfig};
 use crate::gate::{Gate, Permit, Ticket};
 use crate::pacer::{Asker, Mark, Pacer, Pacing};
 use crate::queue::Parked;
 use crate::time::Instant;
+
+/// A pause that grows by less is no news: those that were refused together state moments apart by
+/// no more than the time that their answers took.
+const NEWS: Duration = Duration::from_millis(100);
 
 /// One server-side limit, as far as the client tells them apart.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(crate) struct Scope {
     pub(crate) in_flight: u32,
     /// When the gate is looked at again for the lanes that are parked here.
     pub(crate) timer: Option<Instant>,
+    /// The pause that was told last: until when, and the number of its round.
+    told: (Instant, u32),
     /// Its attempts count apart from the client's concurrency.
     apart: bool,
     /// It is in the configuration, or the default one: never forgotten.
@@ -43,11 +50,23 @@ impl Scope {
             held: false,
             in_flight: 0,
             timer: None,
+            told: (Instant::ORIGIN, 0),
             apart,
             permanent,
             lanes: Vec::new(),
             parked: Vec::new(),
         }
+    }
+
+    /// Is a pause until then, of that round, worth telling beside the one that was told last? If so
+    /// it counts as told.
+    pub(crate) fn is_news(&mut self, until: Instant, attempt: u32, now: Instant) -> bool {
+        let (told, last) = self.told;
+        let news = now >= told || attempt != last || until >= told + NEWS;
+        if news {
+            self.told = (until, attempt);
+        }
+        news
     }
 
     /// May it send? A hold has no moment at which it ends.

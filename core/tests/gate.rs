@@ -71,6 +71,17 @@ fn a_late_refusal_of_an_older_round_merges_only_the_deadline_that_it_states() {
 }
 
 #[test]
+fn t22_who_is_refused_together_makes_one_pause_that_is_told() {
+    let (mut host, first) = busy(8);
+    for attempt in first {
+        host.refuse(attempt, 2);
+        host.go_to(host.clock + ms(10));
+    }
+    assert_eq!(host.pauses().len(), 1, "they differ by 70 ms");
+    assert!(until(&host) >= host.clock + ms(1990), "all the same the last one is kept");
+}
+
+#[test]
 fn jitter_is_drawn_once_a_round() {
     for seed in 0..50 {
         let mut host = Host::seeded(at_once(3), seed);

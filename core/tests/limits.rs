@@ -26,7 +26,7 @@ fn t9_t16_a_retry_waits_alone_with_its_own_failure_count() {
         assert!(waited >= ms(bare) && waited <= ms(bare * 3 / 2), "{waited:?} for {bare}");
     }
     host.answer(attempt, 502, &[]);
-    assert_eq!(host.error(attempt.request), RequestError::Server { status: 502 });
+    assert_eq!(host.error(attempt.request), RequestError::Server { status: 502, retry_at: None });
     assert_eq!(attempt.number, 5, "x9: five failures end it");
     host.assert_at_rest();
 }

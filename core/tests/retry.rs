@@ -76,15 +76,19 @@ fn x24_a_403_or_503_with_an_exhausted_limit_is_a_throttle() {
 fn a_503_throttle_is_replayed_only_if_the_job_may_be_sent_twice() {
     assert_eq!(answered(Always, 503, WAIT), (Verdict::Drain, None));
     for may in [IfUnprocessed, Never] {
-        let failed = Some(RequestError::Server { status: 503 });
-        assert_eq!(answered(may, 503, WAIT), (Verdict::Drain, failed));
+        let (verdict, failed) = answered(may, 503, WAIT);
+        assert_eq!(verdict, Verdict::Drain);
+        let Some(RequestError::Server { status: 503, retry_at: Some(at) }) = failed else {
+            panic!("{failed:?} does not say when the server may be asked again");
+        };
+        assert!(at >= Instant::from_millis(2000) && at <= Instant::from_millis(2250), "{at:?}");
     }
 }
 
 #[test]
 fn t11_t12_t13_other_errors_fail_at_once_with_the_whole_body_read() {
     let auth = |status| RequestError::Auth { status };
-    let server = |status| RequestError::Server { status };
+    let server = |status| RequestError::Server { status, retry_at: None };
     let other = |status| RequestError::Status { status };
     for (status, error, text) in [
         (401, auth(401), "Auth/Permission Error: 401 Unauthorized"),
@@ -144,9 +148,10 @@ fn a_truncated_body_is_a_transport_failure_and_no_sign_of_an_outage() {
 #[test]
 fn the_body_of_an_error_may_be_truncated_the_error_stays() {
     let mut host = Host::new(at_once(4));
-    for (status, error) in
-        [(404, RequestError::Status { status: 404 }), (500, RequestError::Server { status: 500 })]
-    {
+    for (status, error) in [
+        (404, RequestError::Status { status: 404 }),
+        (500, RequestError::Server { status: 500, retry_at: None }),
+    ] {
         let attempt = host.start(job());
         host.head(attempt, status, &[]);
         host.fail(attempt, Failure::Truncated);
@@ -165,7 +170,7 @@ fn a_transient_answer_that_states_a_wait_is_not_retried_before() {
     assert!(host.clock >= Instant::from_millis(20_000));
     let too_long = host.start(job());
     host.answer(too_long, 502, &[("retry-after", "901")]);
-    assert_eq!(host.error(too_long.request), RequestError::Server { status: 502 });
+    assert_eq!(host.error(too_long.request), RequestError::Server { status: 502, retry_at: None });
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Messages {
     Stdout,
     /// All to standard error.
     Stderr,
-    /// Nowhere.
+    /// Nowhere, but for what needs the user, to standard error.
     Off,
 }
 
@@ -75,16 +75,19 @@ impl Screen {
         self.line(format_args!("[Pagination] Fetched {items} {noun}. Total: {total}"));
     }
 
-    /// Prints what is wrong.
+    /// Prints what the user has to look after.
     pub(crate) fn warn(&self, text: impl Display) {
-        if self.messages != Messages::Off {
-            self.print(io::stderr(), text);
-        }
+        self.print(io::stderr(), text);
     }
 
-    /// Shows a wait that has begun.
-    pub(crate) fn wait(&mut self, text: impl Display, wait: Wait) {
-        self.warn(text);
+    /// Shows a wait that has begun, and what to look after if that is why.
+    pub(crate) fn wait(&mut self, text: impl Display, wait: Wait, warning: Option<&str>) {
+        if self.messages != Messages::Off || warning.is_some() {
+            self.warn(text);
+        }
+        if let Some(warning) = warning {
+            self.warn(warning);
+        }
         if let Some(bar) = &mut self.bar {
             bar.wait = Some(wait);
             bar.draw();

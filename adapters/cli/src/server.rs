@@ -89,10 +89,11 @@ impl Server {
 }
 
 impl EmbeddedMock {
-    /// The least time in which its limit lets all pages of this size through: that of a client
-    /// which knows the limit and has no other delay.
-    pub(crate) fn ideal(&self, page_size: u32) -> Duration {
-        ideal(self.limit, self.interactions.div_ceil(page_size as usize))
+    /// The least time in which its limit lets all pages of this size through, but for those of
+    /// runs before: that of a client which knows the limit and has no other delay.
+    pub(crate) fn ideal(&self, page_size: u32, pages_before: u64) -> Duration {
+        let pages = self.interactions.div_ceil(page_size as usize);
+        ideal(self.limit, pages.saturating_sub(pages_before as usize))
     }
 }
 

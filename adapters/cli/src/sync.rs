@@ -172,7 +172,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     let goes_on = style.overlaps();
     let until = until.filter(|_| goes_on);
     let pages = server.client.paginate::<Value>(&resource.path).style(style);
-    let pages = match state.pages {
+    let pages_before = state.pages;
+    let pages = match pages_before {
         0 => pages,
         _ => pages.resume(state),
     };
@@ -212,7 +213,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     } else {
         let noun = &resource.noun;
         let mock = server.mock.as_ref().filter(|_| interactions);
-        let ideal = mock.map(|mock| mock.ideal(args.page_size.unwrap_or(100)));
+        let ideal = mock.map(|mock| mock.ideal(args.page_size.unwrap_or(100), pages_before));
         screen.line(format_args!("[Complete] Successfully synced {n} {noun}."));
         screen.line(Summary { report: &report, noun, waits: &waits, ideal });
     }
@@ -350,8 +351,8 @@ impl Sync {
                     let now = Instant::now();
                     if let Some(wait) = Wait::new(&notice, now) {
                         self.waits.add(&wait, now);
-                        self.screen.wait(&notice, wait);
-                        self.warn_if_unreachable(&notice);
+                        let warning = self.is_unreachable(&notice).then_some(UNREACHABLE);
+                        self.screen.wait(&notice, wait, warning);
                     }
                 }
                 () = self.screen.frame() => {}
@@ -372,18 +373,17 @@ impl Sync {
         }
     }
 
-    /// Says once what to check if the first that is heard of the server is silence: the client
-    /// goes on trying for long, and an address with a typing error never answers.
-    fn warn_if_unreachable(&mut self, notice: &Notice) {
+    /// Is the first that is heard of the server silence? The client goes on trying for long, and an
+    /// address with a typing error never answers. It is said once.
+    fn is_unreachable(&mut self, notice: &Notice) -> bool {
         let silent = matches!(
             notice,
             Notice::TokenRetrying { failure: TokenFailure::Network, .. }
                 | Notice::Paused { reason: PauseReason::Outage, .. }
         );
-        if silent && !self.answered {
-            self.screen.warn(UNREACHABLE);
-        }
+        let unreachable = silent && !self.answered;
         self.answered = true;
+        unreachable
     }
 }
 

@@ -199,7 +199,7 @@ fn error_numbers(error: &RequestError) -> (f64, u16, Option<Instant>) {
             (0.0, status.unwrap_or(0), Some(retry_at))
         }
         RequestError::Auth { status } => (1.0, status, None),
-        RequestError::Server { status } => (2.0, status, None),
+        RequestError::Server { status, retry_at } => (2.0, status, retry_at),
         RequestError::Status { status } => (3.0, status, None),
         RequestError::AttemptTimeout | RequestError::Deadline => (4.0, 0, None),
         RequestError::Network { .. } => (5.0, 0, None),

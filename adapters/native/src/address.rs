@@ -46,14 +46,24 @@ fn is_plain(byte: u8) -> bool {
 }
 
 fn carefully(base: &Url, path: &str) -> Result<Url, Error> {
-    let Some(url) = absolute(path) else { return is_below(base, below(base, path)) };
-    if !matches!(url.scheme(), "http" | "https") {
+    let Some(url) = absolute(path) else {
+        let scheme = path.split(':').next().unwrap_or_default();
+        if scheme.len() < path.len() && is_web(&scheme.to_ascii_lowercase()) {
+            return Err(Error::request("it is no URL: give a path, or a URL with https or http"));
+        }
+        return is_below(base, below(base, path));
+    };
+    if !is_web(url.scheme()) {
         return Err(Error::request("a path, or a URL with https or http, is needed"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::request("secrets do not belong into a URL: use a header"));
     }
     Ok(url)
+}
+
+fn is_web(scheme: &str) -> bool {
+    matches!(scheme, "https" | "http")
 }
 
 /// Is a path one under the base URL?
@@ -139,6 +149,11 @@ mod tests {
             assert_eq!(resolved(out), "Invalid Request: its path leads out of the base URL's");
         }
         assert_eq!(resolved("https://o.example/x"), "https://o.example/x");
+        for no_url in
+            ["https://o.example:99999/x", "https://o mple.example/x", "http://[::1", "HTTPS://"]
+        {
+            assert!(resolved(no_url).starts_with("Invalid Request: it is no URL"), "{no_url}");
+        }
         assert!(resolved("ftp://o.example/x").starts_with("Invalid Request"));
         assert!(!resolved("https://me:hunter2@o.example/x").contains("hunter2"));
     }

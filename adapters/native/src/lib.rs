@@ -122,10 +122,11 @@
 //! # Runtime
 //!
 //! tokio, with time and I/O enabled. [`ClientBuilder::build`] needs none yet: the client settles in
-//! the runtime from which it is first used. Each sending is a task there, so that a caller may leave
-//! its future unpolled and holds up nobody, and one more task keeps the time. All else happens
-//! in passing, in whichever task or thread has something to tell: no request waits for another task
-//! to get its turn.
+//! the runtime from which it is first used. A sending is driven by its caller at first, and becomes a
+//! task there when it has been out for 10 to 20 ms, so that a caller who leaves its future unpolled
+//! holds up its own request for so long and nobody else's; one more task keeps the time. All else
+//! happens in passing, in whichever task or thread has something to tell: no request waits for
+//! another task to get its turn.
 
 #![forbid(unsafe_code)]
 

@@ -159,7 +159,9 @@ impl Pending {
                 (ErrorKind::RateLimited { retry_at, attempts }, Some(retry_at))
             }
             RequestError::Auth { .. } => (ErrorKind::Auth, None),
-            RequestError::Server { .. } => (ErrorKind::Server, None),
+            RequestError::Server { retry_at, .. } => {
+                (ErrorKind::Server, retry_at.map(|at| clock.wall(at)))
+            }
             RequestError::Status { .. } => (ErrorKind::Status, None),
             RequestError::AttemptTimeout => (ErrorKind::Timeout, None),
             RequestError::Deadline => (ErrorKind::Timeout, None),
