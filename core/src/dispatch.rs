@@ -42,7 +42,8 @@ impl Engine {
             // Parking the blocked lanes of one class changes nothing for another one's front.
             debug_assert_eq!(fronts[class.index()], self.front(class, shared, &mut None));
             let Some((lane, slot)) = fronts[class.index()] else {
-                return; // not reached: who was chosen is ready
+                debug_assert!(false, "who was chosen is ready");
+                return;
             };
             self.fair.sent(class, eligible);
             self.send(lane, slot);
@@ -117,7 +118,10 @@ impl Engine {
         let token = match self.scopes.lane_key(lane).auth {
             true => match self.token.need(now) {
                 Need::Use(generation) => Some(generation),
-                _ => None, // not reached: `front` lets nobody by without a token
+                _ => {
+                    debug_assert!(false, "`front` lets nobody by without a token");
+                    None
+                }
             },
             false => None,
         };

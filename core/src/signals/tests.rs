@@ -225,6 +225,11 @@ fn a_permission_error_with_an_idle_retry_hint_is_no_throttle() {
     let signals = read(403, &idle);
     assert!(!signals.retry_after && !signals.exhausted);
     assert_eq!(wait_ms(200, &idle), None);
+    let reset = ("X-RateLimit-Reset", "9");
+    let hint = ("X-RateLimit-Retry-After", "6");
+    let left = |n| [("X-RateLimit-Remaining", n), reset, hint, ("RateLimit", "\"a\";r=0")];
+    assert_eq!(wait_ms(200, &left("0")), Some(6000), "of its own kind nothing is left");
+    assert_eq!(wait_ms(200, &left("5")), None);
 }
 
 #[test]
