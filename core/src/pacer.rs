@@ -26,6 +26,8 @@ mod quota;
 mod rate;
 mod reserve;
 mod search;
+#[cfg(test)]
+mod testing;
 
 use core::time::Duration;
 

@@ -240,6 +240,7 @@ impl Args {
             server,
             latency: Latency::Constant(self.latency),
             timer_lateness: Duration::ZERO,
+            stalls: None,
             urgent: Urgent::Spread(self.high),
         }
     }

@@ -30,6 +30,7 @@ use crate::ideal::ideal_makespan;
 use crate::latency::Latency;
 use crate::limiter::{LimitSpec, Model};
 use crate::server::{Change, Server, When, Windows};
+use crate::stalls::Stalls;
 use crate::world::{Client, HORIZON, SimJob, World};
 
 pub use strangers::strangers;
@@ -64,6 +65,8 @@ pub struct Scenario {
     pub latency: Latency,
     /// How late timers are.
     pub timer_lateness: Duration,
+    /// How the clients, and the ways there and back, stand still.
+    pub stalls: Option<Stalls>,
     /// The urgent ones among the requests.
     pub urgent: Urgent,
 }
@@ -145,6 +148,7 @@ impl Scenario {
             clients: clients.collect(),
             latency: self.latency,
             timer_lateness: self.timer_lateness,
+            stalls: self.stalls,
             horizon: HORIZON,
         }
     }
@@ -237,6 +241,7 @@ fn batch(name: &'static str, requests: u32, server: Server) -> Scenario {
         server,
         latency: Latency::about(Duration::from_millis(100), 10),
         timer_lateness: Duration::ZERO,
+        stalls: None,
         urgent: Urgent::Spread(requests / 100),
     }
 }

@@ -12,6 +12,7 @@ use crate::latency::Latency;
 use crate::limiter::{LimitSpec, Model};
 use crate::report::Report;
 use crate::server::{Server, nanos};
+use crate::stalls::Stalls;
 use run::Run;
 
 /// A server, the clients that share its quota, and the way between them.
@@ -30,6 +31,8 @@ pub struct World {
     pub latency: Latency,
     /// A timer fires up to so long after its moment, as those of hosts do.
     pub timer_lateness: Duration,
+    /// How the clients, and the ways there and back, stand still.
+    pub stalls: Option<Stalls>,
     /// The run is given up so long after its start; what has not ended by then is lost.
     pub horizon: Duration,
 }
@@ -97,6 +100,7 @@ impl World {
             clients: vec![client],
             latency,
             timer_lateness: Duration::ZERO,
+            stalls: None,
             horizon: HORIZON,
         }
     }

@@ -161,6 +161,16 @@ fn no_scenario_loses_a_request_or_sends_one_early() {
     }
 }
 
+/// What is held up somewhere on its way arrives together and is refused, and none of that says
+/// anything of the rate: where it was believed, the rate fell to a twelfth.
+#[test]
+fn moments_of_standstill_do_not_slow_a_client_down_for_good() {
+    let stalling = strangers().into_iter().find(|scenario| scenario.name == "stalling").unwrap();
+    let summary = stalling.measure(&stalling.config(Policy::Learned), 40).unwrap();
+    assert!(summary.makespan_ratio < 1.8, "{summary:?}");
+    assert!(summary.worst_makespan_ratio < 3.5, "{summary:?}");
+}
+
 #[test]
 fn a_run_is_given_up_at_its_horizon() {
     let job = SimJob { at: Duration::ZERO, priority: Priority::Normal };

@@ -103,14 +103,14 @@ impl fmt::Display for Basis {
 
 impl Belief {
     /// What its `Display` shows: `150 requests per 300000ms (announced)`, `one request each 20ms
-    /// (measured)`, or both.
+    /// (measured)`, `one request each 2500µs (sought)`, or both.
     pub fn text(&self) -> String {
         let quota = self.quota.map(|BelievedQuota { requests, window, basis, .. }| {
             let span = window.map_or_else(|| "window".to_owned(), |it| text![millis(it), "ms"]);
             text![requests, " requests per ", span, " (", basis.word(), ")"]
         });
         let rate = self.rate.map(|BelievedRate { interval, basis, .. }| {
-            text!["one request each ", millis(interval), "ms (", basis.word(), ")"]
+            text!["one request each ", fine(interval), " (", basis.word(), ")"]
         });
         match (quota, rate) {
             (Some(quota), Some(rate)) => text![quota, ", ", rate],
@@ -123,6 +123,14 @@ impl Belief {
 impl fmt::Display for Belief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
+    }
+}
+
+/// In milliseconds, or below ten of them, where these are too coarse, in microseconds.
+fn fine(interval: Duration) -> String {
+    match u64::try_from(interval.as_micros()) {
+        Ok(micros @ ..10_000) if micros % 1000 > 0 => text![micros, "µs"],
+        _ => text![millis(interval), "ms"],
     }
 }
 

@@ -4,11 +4,12 @@
 //! they are the same. A refusal says that the bucket is empty at that moment, and between two such
 //! moments it gave out exactly what it gained, if it was never full: r = accepted / time. That is
 //! exact to one request, and the longer the time, the finer; agreeing measurements are added up.
-//! What a bucket loses while it is full makes that a lower bound only. Two more lower bounds help:
-//! it was full when requests went again after a rest, and gave b more than it gained since; or it
-//! was full when the growing rate passed r, and held out until b were drained ([`overshoot`]). The
-//! greatest of the three counts. (Where refused requests count as well, an empty bucket is in debt,
-//! and the measure is low by that much: on the safe side.)
+//! What a bucket loses while it is full makes that a lower bound only. More lower bounds help. From
+//! whatever moment on, it gave at most b more than it gained: that tells the more, the fuller it was
+//! then, as when requests went again after a rest, when the last one came later than evenly, or when
+//! a rate that was too low began to grow. And it was full when the growing rate passed r, and held
+//! out until b were drained ([`overshoot`]). The greatest of them counts. (Where refused requests
+//! count as well, an empty bucket is in debt, and the measure is low by that much: on the safe side.)
 //!
 //! Requests leave by GCRA (I.371) at that rate: evenly, and after idling up to b at once. After a
 //! refusal one goes when the scope opens, and the rest follow evenly: that much is certain even if
@@ -26,6 +27,11 @@
 //! that comes soon after another, which comes to rest at a refusal in about a hundred (stochastic
 //! approximation, Robbins and Monro 1951). It is not done where a refusal states its wait, or where
 //! the interval is so long that a moment does not matter.
+//!
+//! Requests that leave evenly need not arrive so: those that are held up somewhere on their way, as
+//! under load, arrive together, and a bucket that holds few refuses them whatever the rate. So a
+//! refusal while more are in flight than leave in the time of an answer is put down to such a jam, and
+//! teaches nothing; unless it is so time and again, or nothing was accepted before it.
 //!
 //! This is the additive search of TCP's CUBIC (RFC 9438) put on its head: since a bucket, other than
 //! a queue in a network, tells its rate exactly, there is no need to fall by a factor and climb back.
@@ -67,6 +73,12 @@ const LONG: u64 = SECOND / 4;
 /// A measure that passes the true rate by less than this many 1024ths is exact enough.
 const CLOSE: u64 = 150;
 
+/// Refusals in a row that are put down to a jam, if fewer than [`EXACT`] were accepted between them.
+const JAMS: u32 = 3;
+
+/// So many answers that take longer make that the usual time.
+const LATELY: u64 = 128;
+
 /// The shortest interval, in nanoseconds: no server counts faster.
 const FASTEST: u64 = 10_000;
 
@@ -91,6 +103,10 @@ pub(super) struct Rate {
     empty: Mark,
     /// When requests went again after it.
     opened: Option<Mark>,
+    /// The last one that came later than evenly: the bucket was full then, if this is its rate.
+    full: Mark,
+    /// When the next one would come evenly.
+    due: u64,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
     /// It holds a single request, and a refusal costs but a moment.
@@ -101,6 +117,10 @@ pub(super) struct Rate {
     refused: u64,
     /// Refusals in a row with nothing accepted between them.
     fruitless: u32,
+    /// The shortest time that an answer took lately.
+    quickest: u64,
+    /// Refusals in a row for which requests that had been held up were to blame.
+    jams: u32,
     /// What agreeing measurements add up to: so many in so many nanoseconds.
     accepted: u64,
     time: u64,
@@ -178,11 +198,15 @@ impl Rate {
             held: burst.max(1),
             empty,
             opened: None,
+            full: first,
+            due: 0,
             new: false,
             strict: false,
             tried: None,
             refused: 0,
             fruitless: 0,
+            quickest: u64::MAX,
+            jams: 0,
             accepted: 0,
             time: 0,
             measured: 0,
@@ -201,6 +225,10 @@ impl Rate {
     pub(super) fn sent(&mut self, mark: Mark, backlog: u64, learns: bool) {
         let now = mark.at.as_nanos();
         self.opened.get_or_insert(mark);
+        if now > self.due {
+            self.full = mark;
+        }
+        self.due = self.due.max(now).saturating_add(self.interval);
         self.new = false;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
@@ -220,11 +248,14 @@ impl Rate {
             return;
         }
         self.fruitless = 0;
+        let took = nanos(now.saturating_since(mark.at));
+        self.quickest = self.quickest.saturating_add(self.quickest / LATELY).min(took);
         let first = self.opened.is_some_and(|opened| opened.seq == mark.seq);
         if self.quality == Quality::Sought && first {
             // A refusal may come back sooner than an answer does: this is how long one takes.
-            let took = nanos(now.saturating_since(mark.at)).min(SECOND);
+            let took = took.min(SECOND);
             self.interval = self.interval.max(took);
+            self.tried = self.tried.map(|(tried, before)| (tried, before.max(took)));
             self.ready = self.ready.max(self.last_sent.saturating_add(self.interval));
         }
     }
@@ -268,18 +299,29 @@ impl Rate {
         }
         let silent = refusal.stated.is_none();
         let soon = self.strict && silent && self.tried.is_none();
+        let jam = silent && accepted > 0 && self.is_jam(refusal.in_flight);
+        self.jams = if jam && accepted < EXACT { self.jams + 1 } else { 0 };
         match self.quality {
+            _ if jam => {}
             Quality::Exact if soon => self.give_way(accepted),
             _ if accepted < ROUGH => self.slow_down(mark, accepted),
-            _ => self.measure(mark, accepted, silent && refusal.in_flight <= IN_TURN),
+            _ => self.measure(
+                mark,
+                accepted,
+                silent && (self.strict || refusal.in_flight <= IN_TURN),
+            ),
         }
         let opens = refusal.opens.as_nanos();
-        self.hold_until = opens.saturating_add(match self.quality {
+        let hold_until = opens.saturating_add(match self.quality {
             Quality::Sought => 0,
             Quality::Rough => ROUGH_HOLD,
             Quality::Exact | Quality::Configured => HOLD,
         });
+        if !jam {
+            self.hold_until = hold_until;
+        }
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
+        self.due = 0;
         self.ready = opens;
         Lesson::Learned
     }
@@ -309,7 +351,8 @@ impl Rate {
             EXACT..TOLERATED => self.interval / 48,
             _ => 0,
         };
-        if accepted < ROUGH {
+        let far = self.interval.saturating_sub(self.measured) > self.measured / 8;
+        if accepted < ROUGH || far {
             self.quality = Quality::Rough; // should it go on, it is another limit
         }
     }
@@ -320,13 +363,12 @@ impl Rate {
         let since = |earlier: Mark| nanos(mark.at.saturating_since(earlier.at));
         let (whole, open) = (since(self.empty), since(opened));
         let rested = whole.saturating_sub(open);
-        let sent = mark.seq.saturating_sub(opened.seq);
-        let mut least = self.least(whole / accepted, open, sent);
+        let mut least = self.least(whole / accepted, opened, mark);
         if self.burst_time > 0 {
             // What seemed to be the burst was in part gained while it went.
             self.burst = self.burst.saturating_sub(self.burst_time / least).max(1);
             self.burst_time = 0;
-            least = self.least(whole / accepted, open, sent);
+            least = self.least(whole / accepted, opened, mark);
         }
         // One that holds a single request is full whenever that comes a moment late, and refuses what
         // comes a moment early. (Where many are on their way, it may only seem to hold no more.)
@@ -334,14 +376,14 @@ impl Rate {
         if self.strict {
             let (quality, margin) = match self.quality {
                 Quality::Sought => (Quality::Rough, self.interval / 8),
-                _ => (Quality::Exact, self.interval / 32),
+                _ if self.agrees(self.interval) => (Quality::Exact, self.interval / 32),
+                _ => (Quality::Rough, self.interval / 32),
             };
             self.quality = quality;
             self.interval = (self.interval + margin).min(whole / accepted).max(FASTEST);
             (self.accepted, self.time, self.measured) = (0, 0, self.interval);
             return;
         }
-        let after_rest = sent.saturating_sub(self.refused + self.burst);
         let over = overshoot(self.burst, self.interval, self.tau());
 
         // By that rate, was it full when requests went again, or while the rate was held?
@@ -356,7 +398,10 @@ impl Rate {
             Quality::Sought => rested / least * 5 / 4 > self.burst,
             _ => self.tried.map_or(0, saved_at) > self.burst + 2,
         };
-        let (n, time) = if full_after_rest { (after_rest, open) } else { (accepted, whole) };
+        let (n, time) = if full_after_rest { self.gained(opened, mark) } else { (accepted, whole) };
+        let late = self.gained(self.full, mark);
+        let proves_more = late.0 >= EXACT && late.1 / late.0 < time / n.max(1);
+        let (n, time) = if proves_more { late } else { (n, time) };
         if !underused && n >= EXACT {
             let expected = u128::from(self.accepted) * u128::from(time);
             let expected = (expected / u128::from(self.time.max(1))) as u64;
@@ -370,26 +415,47 @@ impl Rate {
             self.quality = Quality::Exact;
         } else {
             // A rough measure that comes out as the last one did is as good as an exact one.
-            let agrees = least.abs_diff(self.measured) < least / 8;
-            let is_exact = over < CLOSE || self.quality == Quality::Rough && agrees;
+            let agrees = self.quality == Quality::Rough && self.agrees(least);
+            let is_exact = over < CLOSE || agrees;
             self.quality = if is_exact { Quality::Exact } else { Quality::Rough };
             (self.interval, self.measured) = (least, least);
             (self.accepted, self.time) = (0, 0);
         }
     }
 
-    /// The shortest interval that what was accepted proves; `whole` is that by all since the bucket
-    /// was empty, and `sent` were sent since it opened.
-    fn least(&self, whole: u64, open: u64, sent: u64) -> u64 {
+    /// The shortest interval that what was accepted until this one proves; `whole` is that by all
+    /// since the bucket was empty.
+    fn least(&self, whole: u64, opened: Mark, mark: Mark) -> u64 {
         let over = overshoot(self.burst, self.interval, self.tau());
         let more = (self.interval >> 10).saturating_mul(over.max(CLOSE / 5));
         let by_overshoot = self.interval.saturating_add(more);
         // It says nothing if the rate had passed that before it grew.
         let grew_past = self.tried.is_some_and(|(_, before)| before >= by_overshoot);
         let by_overshoot = if grew_past { by_overshoot } else { u64::MAX };
-        let after_rest = sent.saturating_sub(self.refused + self.burst);
-        let by_rest = open.checked_div(after_rest).unwrap_or(u64::MAX);
-        whole.min(by_rest).min(by_overshoot).max(FASTEST)
+        let by = |(n, time): (u64, u64), enough| if n >= enough { time / n } else { u64::MAX };
+        let by_rest = by(self.gained(opened, mark), 1);
+        let by_late = by(self.gained(self.full, mark), EXACT);
+        whole.min(by_rest).min(by_late).min(by_overshoot).max(FASTEST)
+    }
+
+    /// What the bucket gained for certain from one moment to another, and in how long a time, however
+    /// full it was at first.
+    fn gained(&self, full: Mark, until: Mark) -> (u64, u64) {
+        let n = until.seq.saturating_sub(full.seq).saturating_sub(self.burst);
+        (n, nanos(until.at.saturating_since(full.at)))
+    }
+
+    /// Does the last measure say the same of it?
+    fn agrees(&self, interval: u64) -> bool {
+        interval.abs_diff(self.measured) < interval / 8
+    }
+
+    /// Are more in flight than may go at once and then follow evenly while one is answered? They
+    /// were held up on their way, and came together.
+    fn is_jam(&self, in_flight: u32) -> bool {
+        let sent_over =
+            u64::from(in_flight).saturating_sub(self.burst).saturating_mul(self.interval);
+        self.jams < JAMS && sent_over > self.quickest.saturating_add(self.quickest / 2)
     }
 
     /// Too few were accepted for a measurement, but no more than one more would have been.
@@ -405,8 +471,14 @@ impl Rate {
             return; // so short a time says nothing of so long an interval
         }
         let least = self.interval.saturating_add(self.interval.saturating_mul(3) / 7); // 0.7 of the rate
-        let halfway = since.saturating_mul(2) / (2 * accepted + 1);
+        let halfway = match accepted {
+            0 => since, // it is longer than that, and nobody knows by how much
+            _ => since.saturating_mul(2) / (2 * accepted + 1),
+        };
         self.interval = halfway.clamp(least, least.max(self.interval.saturating_mul(4)));
+        if self.quality == Quality::Exact {
+            self.quality = Quality::Rough;
+        }
     }
 
     /// Trying costs a refusal and so a rest: that of a backlog which is soon done is not worth it.
@@ -419,8 +491,11 @@ impl Rate {
 
     fn grow(&mut self, mark: Mark) {
         let now = mark.at.as_nanos();
-        let (tried, held) = *self.tried.get_or_insert((mark, self.interval));
         let is_held = matches!(self.quality, Quality::Exact | Quality::Configured);
+        if is_held && self.tried.is_none() {
+            self.full = mark; // by then, if the rate was too slow
+        }
+        let (tried, held) = *self.tried.get_or_insert((mark, self.interval));
         if is_held {
             // Were there more accepted since than the rate gains, and what was saved up at rest?
             let rested =

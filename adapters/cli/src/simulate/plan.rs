@@ -81,6 +81,7 @@ pub(super) fn run(args: &Args, name: &str, records: u32) -> Result<ExitCode, Fai
         server,
         latency: Latency::Constant(args.latency),
         timer_lateness: Duration::ZERO,
+        stalls: None,
         urgent: Urgent::Spread(0),
     };
     let policy = if limit.is_some() { Policy::Fixed } else { Policy::Learned };

@@ -6,6 +6,7 @@ use super::{Scenario, batch, limit, near, stating};
 use crate::headers::{Announce, RetryAfter};
 use crate::latency::Latency;
 use crate::server::{Change, Server, When, Windows};
+use crate::stalls::Stalls;
 
 /// Limits that are in no list, so that what was tuned to the suite shows.
 ///
@@ -27,6 +28,7 @@ use crate::server::{Change, Server, When, Windows};
 /// | crowd | ten clients at one bucket of 50/s + 50 |
 /// | many | 64 in flight at 100/s + 20 |
 /// | jittery | nginx 50/s without burst on a busy machine: late timers, a long tail |
+/// | stalling | the same limit and client and network that stand still for moments |
 pub fn strangers() -> Vec<Scenario> {
     let ms = Duration::from_millis;
     let changing = |to: &str| {
@@ -71,6 +73,10 @@ pub fn strangers() -> Vec<Scenario> {
             latency: Latency::LongTail { median: ms(2) },
             timer_lateness: ms(3),
             ..near("jittery", 600, Server::new(limit("leaky:50/s")))
+        },
+        Scenario {
+            stalls: Some(Stalls { each: ms(1000), most: ms(300) }),
+            ..near("stalling", 600, Server::new(limit("leaky:50/s")))
         },
         Scenario { concurrency: 64, ..batch("many", 3000, stating(limit("bucket:100/s+20"))) },
     ]

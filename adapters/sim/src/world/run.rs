@@ -15,6 +15,7 @@ use crate::headers::Headers;
 use crate::limiter::LimitSpec;
 use crate::report::{Class, Report, used_after};
 use crate::server::{Door, Turn, Workers, nanos};
+use crate::stalls::Stalled;
 
 /// What is to happen; times are nanoseconds since the run's start.
 enum Coming {
@@ -52,6 +53,8 @@ pub(super) struct Run<'a, W> {
     dice: Dice,
     door: Door<'a>,
     workers: Workers,
+    /// The clients, the way there and the way back.
+    stalled: [Option<Stalled>; 3],
     /// By time, then by the order in which they were planned.
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
     coming: BTreeMap<u64, Coming>,
@@ -104,6 +107,8 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
                 stated_until: 0,
             });
         }
+        let stalled = [(); 3]
+            .map(|()| world.stalls.map(|stalls| Stalled::new(stalls, Dice::new(dice.seed()))));
         let mut run = Run {
             world,
             watcher,
@@ -112,6 +117,7 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
             dice,
             door: Door::new(&world.server, start),
             workers: Workers::new(&world.server),
+            stalled,
             agenda: BinaryHeap::new(),
             coming: BTreeMap::new(),
             planned: 0,
@@ -133,8 +139,20 @@ impl<'a, W: FnMut(Duration, usize, Event<'_>)> Run<'a, W> {
             if time > horizon {
                 break;
             }
+            let coming =
+                self.coming.remove(&number).expect("what is on the agenda is planned once");
+            let place = match coming {
+                Coming::Submit { .. } | Coming::Wake { .. } => 0,
+                Coming::Arrive { .. } => 1,
+                Coming::Answer { .. } => 2,
+            };
+            let until = self.stalled[place].as_mut().map_or(time, |stalled| stalled.until(time));
+            if until > time {
+                self.plan(until, coming);
+                continue;
+            }
             self.now = time;
-            match self.coming.remove(&number).expect("what is on the agenda is planned once") {
+            match coming {
                 Coming::Submit { client, job } => self.submit(client, job),
                 Coming::Wake { client, version } => self.wake(client, version),
                 Coming::Arrive { client, attempt, back } => self.arrive(client, attempt, back),

@@ -1,26 +1,12 @@
 use proptest::prelude::*;
 
+use super::super::testing::{HIGH, LOW, at, mark, ms};
 use super::*;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn mark(seq: u64, millis: u64) -> Mark {
-    Mark { seq, at: at(millis) }
-}
 
 /// So many are left of ten, for so long.
 fn left(remaining: u64, reset: u64) -> Announcement {
     Announcement { remaining, reset: ms(reset), quota: Some(10), window: None }
 }
-
-const LOW: Asker = Asker { high: false, backlog: 1000 };
-const HIGH: Asker = Asker { high: true, backlog: 1000 };
 
 /// The first of three that were sent at 0 was answered at 100 ms: so many are left for 10 s.
 fn seen(remaining: u64) -> Announced {

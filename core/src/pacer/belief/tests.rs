@@ -17,3 +17,17 @@ fn a_belief_is_told_in_one_line() {
     );
     assert_eq!(line(None, None), "unknown");
 }
+
+#[test]
+fn a_short_interval_is_told_in_microseconds() {
+    let told = |interval| {
+        let rate = BelievedRate { interval, burst: 1, basis: Basis::Measured };
+        Belief { quota: None, rate: Some(rate) }.to_string()
+    };
+    let micros = |micros| told(Duration::from_micros(micros));
+    assert_eq!(micros(10), "one request each 10µs (measured)", "the shortest there is");
+    assert_eq!(micros(9_999), "one request each 9999µs (measured)");
+    assert_eq!(micros(10_001), "one request each 10ms (measured)");
+    assert_eq!(micros(2_000), "one request each 2ms (measured)");
+    assert_eq!(told(Duration::MAX), "one request each 18446744073709551615ms (measured)");
+}

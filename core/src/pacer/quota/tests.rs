@@ -1,38 +1,17 @@
 use proptest::prelude::*;
 
+use super::super::testing::{HIGH, LOW, at, mark, ms, silent, stated};
 use super::*;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn mark(seq: u64, millis: u64) -> Mark {
-    Mark { seq, at: at(millis) }
-}
 
 fn wall() -> Wall {
     Wall::from_millis(1_795_392_362_000) // 2 s after the clock has begun a minute
 }
 
-const LOW: Asker = Asker { high: false, backlog: 1000 };
 const LAST: Asker = Asker { high: false, backlog: 1 };
-const HIGH: Asker = Asker { high: true, backlog: 1000 };
 
 /// Met by the refusal of the eleventh of those sent from 0 on, which stated 9 s at 1 s.
 fn met() -> Window {
     Window::met(10, mark(0, 0), at(10_000), wall(), at(1000))
-}
-
-fn silent(opens: u64) -> Refusal {
-    Refusal { stated: None, in_flight: 1, opens: at(opens) }
-}
-
-fn stated(wait: u64) -> Refusal {
-    Refusal { stated: Some(ms(wait)), in_flight: 1, opens: Instant::ORIGIN }
 }
 
 /// Uses a window of ten up from its first request on, each of which takes 100 ms.
@@ -194,7 +173,7 @@ fn a_stated_wait_dates_the_window() {
     for seq in 11..22 {
         window.sent(mark(seq, 10_000), false);
     }
-    window.refused(mark(21, 10_000), stated(29_900), wall(), at(10_200));
+    window.refused(mark(21, 10_000), stated(29_900, 0), wall(), at(10_200));
     let belief = window.belief(22);
     assert_eq!((belief.window, belief.resets), (Some(ms(30_000)), Some(at(40_100))));
 }
@@ -208,7 +187,7 @@ fn a_first_request_that_is_refused_is_of_the_window_before() {
     assert_eq!((search.quota(), search.first().seq), (10, 0), "counted from its first request");
     let mut window = met();
     window.sent(mark(11, 10_000), false);
-    assert!(window.refused(mark(11, 10_000), stated(20_000), wall(), at(10_100)).is_none());
+    assert!(window.refused(mark(11, 10_000), stated(20_000, 0), wall(), at(10_100)).is_none());
     let belief = window.belief(12);
     assert_eq!((belief.window, belief.resets), (Some(ms(30_000)), Some(at(30_100))));
 }

@@ -1,29 +1,9 @@
 use proptest::prelude::*;
 
+use super::super::testing::{at, mark, ms, silent, stated};
 use super::*;
 
 const MS: u64 = 1_000_000;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn mark(seq: u64, millis: u64) -> Mark {
-    Mark { seq, at: at(millis) }
-}
-
-/// With so many in flight that one which seems to hold a single request may hold more.
-fn silent(opens: u64) -> Refusal {
-    Refusal { stated: None, in_flight: 8, opens: at(opens) }
-}
-
-fn stated(wait: u64, opens: u64) -> Refusal {
-    Refusal { stated: Some(ms(wait)), ..silent(opens) }
-}
 
 /// Met with one in flight: three at 0, this one at 100 ms; the scope opens at 1100 ms.
 fn met() -> Rate {
@@ -204,11 +184,11 @@ fn a_burst_that_hides_the_rate_is_told_by_how_fast_it_went() {
 fn refusals_of_the_same_event_are_not_counted_as_accepted() {
     let mut rate = met();
     sends(&mut rate, 4, 1100, 40);
-    rate.refused(mark(44, 5100), silent(5300));
     // Of 44 after that, four were in flight when it came, and refused as well.
     for seq in 45..49 {
         rate.sent(mark(seq, 5100), 1000, false);
     }
+    rate.refused(mark(44, 5100), silent(5300));
     for seq in 45..49 {
         rate.refused_again(mark(seq, 5100));
     }
@@ -232,6 +212,7 @@ fn too_few_for_a_measurement_slow_it_down_between_bounds() {
     assert_eq!(slowed(3, 100_000), ms(4000), "to a quarter at most");
     assert_eq!(slowed(1, 500), Duration::from_nanos(1_428_571_428));
     assert_eq!(slowed(1, 499), ms(1000), "so short a time says nothing");
+    assert_eq!(slowed(0, 3000), ms(3000), "longer than that, as far as is known");
     assert_ne!(slowed(4, 100_000), ms(4000), "four measure it");
 }
 
@@ -291,6 +272,8 @@ fn the_rest_is_two_intervals_but_a_second_if_that_is_longer_than_one() {
     assert_eq!(rest(100), ms(200));
     assert_eq!(rest(700), ms(1000));
     assert_eq!(rest(3000), ms(3000));
+    assert_eq!(exact().rest(), ms(210));
+    assert_eq!(strict(40).rest(), ms(225), "of a single place one will do, once it is exact");
 }
 
 #[test]
@@ -454,4 +437,209 @@ proptest! {
             rate.permit(now);
         }
     }
+}
+
+/// [`exact`], 86 and 87 sent after it, of which the first one's answer took 50 ms.
+fn answered_quickly() -> Rate {
+    let mut rate = exact();
+    rate.sent(mark(86, 9500), 1000, false);
+    rate.passed(mark(86, 9500), at(9550));
+    rate.sent(mark(87, 9700), 1000, false);
+    rate
+}
+
+#[test]
+fn what_was_held_up_and_came_together_says_nothing_of_the_rate() {
+    let taught = |refusal: Refusal, first| {
+        let mut rate = answered_quickly();
+        let before = (rate.interval, rate.hold_until, rate.quality);
+        rate.refused(mark(first, 9900), refusal);
+        assert_eq!(rate.permit(at(9999)), Permit::At(at(10_000)), "it is waited all the same");
+        (rate.interval, rate.hold_until, rate.quality) != before
+    };
+    let in_flight = |in_flight| Refusal { in_flight, ..silent(10_000) };
+    // Two may go at once; of those that follow evenly, one each 105 ms, each has its answer.
+    assert!(!taught(in_flight(3), 88));
+    assert!(taught(in_flight(2), 88));
+    assert!(taught(in_flight(8), 86), "nothing was accepted before it");
+    assert!(taught(stated(100, 10_000), 88), "that is paid for in time, and had better be avoided");
+}
+
+#[test]
+fn a_jam_that_goes_on_is_none_unless_much_was_accepted_meanwhile() {
+    let taught_by = |accepted: u64| {
+        let mut rate = answered_quickly();
+        let (mut seq, mut millis) = (88, 9900);
+        let mut jams = 0;
+        while rate.interval == ms(105).as_nanos() as u64 && jams < 20 {
+            rate.refused(mark(seq, millis), silent(millis + 100));
+            for n in 0..accepted {
+                rate.sent(mark(seq + 1 + n, millis + 100 + 105 * n), 1000, false);
+            }
+            (seq, millis) = (seq + 1 + accepted, millis + 100 + 105 * accepted);
+            jams += 1;
+        }
+        jams
+    };
+    assert_eq!(taught_by(3), 4, "the fourth");
+    assert_eq!(taught_by(15), 4);
+    assert_eq!(taught_by(16), 20, "none of them");
+}
+
+#[test]
+fn how_long_an_answer_takes_may_change() {
+    let mut rate = answered_quickly();
+    assert_eq!(rate.quickest, 50 * MS);
+    for n in 0..64 {
+        rate.passed(mark(88 + n, 10_000), at(11_000));
+    }
+    assert!(rate.quickest > 80 * MS && rate.quickest < 85 * MS, "{}", rate.quickest);
+    for n in 0..1000 {
+        rate.passed(mark(152 + n, 10_000), at(11_000));
+    }
+    assert_eq!(rate.quickest, 1000 * MS);
+    rate.passed(mark(2000, 10_000), at(10_020));
+    assert_eq!(rate.quickest, 20 * MS);
+}
+
+#[test]
+fn a_rate_is_measured_by_what_came_after_the_last_late_one_if_that_proves_more() {
+    let measured = |evenly: u64| {
+        let mut rate = exact();
+        // Ten that come late, by which the bucket is full, and then some that do not.
+        for n in 0..10 {
+            rate.sent(mark(86 + n, 9500 + 300 * n), 1000, false);
+        }
+        for n in 0..evenly {
+            rate.sent(mark(96 + n, 12_300 + 100 * n), 1000, false);
+        }
+        rate.refused(mark(96 + evenly, 12_300 + 100 * evenly), silent(20_000));
+        (rate.interval, rate.accepted)
+    };
+    // 21 in 2.1 s, of which two had been saved up; they agree with the 40 in 4.2 s before.
+    assert_eq!(measured(20), (6300 * MS / 59, 59));
+    assert_eq!(measured(17), (6000 * MS / 56, 56));
+    // 26 in 4.6 s, from one refusal to the other.
+    assert_eq!(measured(16), (4600 * MS / 26, 26), "too few for that");
+}
+
+#[test]
+fn a_rate_that_was_too_slow_is_measured_from_when_it_grew() {
+    let mut rate = exact();
+    // A server that allows one each 50 ms, and two at once.
+    let (mut seq, mut now, mut even) = (86, 9500 * MS, 0);
+    while even <= now + 50 * MS {
+        now = now.max(rate.ready);
+        rate.sent(Mark { seq, at: Instant::from_nanos(now) }, 1000, true);
+        even = now.max(even) + 50 * MS;
+        seq += 1;
+    }
+    assert_eq!(rate.quality, Quality::Sought, "it was kept for eleven seconds, and then grew");
+    rate.refused(Mark { seq: seq - 1, at: Instant::from_nanos(now) }, silent(60_000));
+    let found = rate.interval / MS;
+    assert!((50..85).contains(&found), "{found} ms, and not 100 as by all of them");
+}
+
+#[test]
+fn of_a_single_place_that_more_in_flight_seem_to_tell_nothing_else_is_believed() {
+    let mut rate = strict(40);
+    sends(&mut rate, 43, 5300, 40);
+    rate.refused(mark(83, 9300), silent(9500));
+    assert!(rate.strict && rate.quality == Quality::Exact, "it was strict before");
+    assert_eq!(rate.interval, 105 * MS);
+}
+
+#[test]
+fn a_single_place_that_is_measured_differently_again_is_measured_once_more() {
+    let mut rate = strict(40);
+    let mut seq = 43;
+    // It grows from 112 ms to far less.
+    while rate.interval > 80 * MS {
+        rate.sent(mark(seq, 5900 + 80 * (seq - 43)), 1000, true);
+        seq += 1;
+    }
+    let grown = rate.interval;
+    let in_turn = Refusal { in_flight: 1, ..silent(20_000) };
+    rate.refused(mark(seq, 5900 + 80 * (seq - 43)), in_turn);
+    assert!(rate.strict);
+    assert_eq!(rate.quality, Quality::Rough);
+    assert_eq!(rate.interval, grown + grown / 32);
+}
+
+#[test]
+fn a_single_place_that_gave_way_by_an_eighth_is_measured_anew() {
+    let mut rate = strict(40);
+    sends(&mut rate, 43, 5300, 40);
+    rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
+    let measured = rate.interval;
+    let (mut seq, mut millis) = (84, 9500);
+    while rate.quality == Quality::Exact {
+        for n in 0..4 {
+            rate.sent(mark(seq + n, millis + 110 * n), 1000, false);
+        }
+        rate.refused(mark(seq + 4, millis + 440), Refusal { in_flight: 1, ..silent(millis + 550) });
+        (seq, millis) = (seq + 5, millis + 550);
+    }
+    assert!(rate.interval > measured / 8 * 9 && rate.interval < measured / 6 * 7);
+    assert!(rate.strict);
+}
+
+#[test]
+fn a_single_place_is_given_way_to_once_before_it_is_another_limit() {
+    let mut rate = strict(40);
+    let refused = |rate: &mut Rate, seq, from| {
+        sends(rate, seq, from, 2);
+        rate.refused(mark(seq + 2, from + 200), Refusal { in_flight: 1, ..silent(from + 400) });
+    };
+    let found = rate.interval;
+    refused(&mut rate, 43, 5300);
+    assert_eq!((rate.strict, rate.interval), (true, found + found / 8));
+    let longer = rate.interval;
+    refused(&mut rate, 46, 5700);
+    assert_eq!((rate.strict, rate.interval), (false, longer + longer * 3 / 7));
+    // So it is if the rate was exact.
+    let mut rate = exact();
+    refused(&mut rate, 86, 9500);
+    assert_eq!((rate.quality, rate.strict), (Quality::Rough, false), "nobody has measured that");
+    let mut rate = met();
+    sends(&mut rate, 4, 1100, 2);
+    rate.refused(mark(6, 1300), stated(1000, 2300));
+    assert_eq!(rate.quality, Quality::Sought);
+}
+
+#[test]
+fn how_much_a_single_place_gives_way() {
+    let gives = |accepted| {
+        let mut rate = Rate {
+            interval: 48 * MS,
+            measured: 48 * MS,
+            ..Rate::new(1, 1, mark(83, 0), mark(83, 0))
+        };
+        rate.give_way(accepted);
+        rate.interval - 48 * MS
+    };
+    assert_eq!((gives(3), gives(4)), (3 * MS, 2 * MS));
+    assert_eq!((gives(15), gives(16)), (2 * MS, MS));
+    assert_eq!((gives(63), gives(64)), (MS, 0));
+}
+
+#[test]
+fn as_long_as_an_answer_may_take_one_more_in_flight_is_no_jam() {
+    let mut rate = exact();
+    rate.quickest = 70 * MS;
+    assert!(!rate.is_jam(3), "105 ms, half as long again");
+    rate.quickest -= 1;
+    assert!(rate.is_jam(3));
+    assert!(!rate.is_jam(2) && !rate.is_jam(0));
+}
+
+#[test]
+fn what_is_known_is_held_at_first_too() {
+    let limit = KnownLimit { requests: 10, per: ms(1000), burst: Some(5) };
+    let grows = |millis| {
+        let mut rate = Rate::known(limit, 5);
+        rate.sent(mark(0, millis), 1000, true);
+        rate.interval < 100 * MS
+    };
+    assert!(!grows(10_999) && grows(11_000));
 }

@@ -1,21 +1,10 @@
 use proptest::prelude::*;
 
+use super::super::testing::{at, mark, ms};
 use super::*;
 
 /// 2026-11-23T00:00:00Z: all of the clock's windows begin.
 const MIDNIGHT: u64 = 1_795_392_000_000;
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn mark(seq: u64, millis: u64) -> Mark {
-    Mark { seq, at: at(millis) }
-}
 
 /// The wall clock of tests that are not about it: a refusal is just after a minute's beginning.
 fn wall(_: u64) -> Wall {
