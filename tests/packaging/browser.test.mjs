@@ -95,11 +95,12 @@ for (const [way, make] of Object.entries(WAYS)) {
   });
 }
 
-test('Retry-After that a page may not read: its own backoff gets there', async (t) => {
+test('Retry-After that a page may not read: its own backoff and pace get there', async (t) => {
   const { root } = await WAYS.vite();
   const server = await mock(t, '--interactions', String(PAGES * 100), '--limit', LIMIT, '--cors', 'open');
   const result = await visit(t, await serve(t, root), '/index.html', server);
-  assert.ok(result.pauses.length > 0 && result.pauses.every((reason) => reason === 'backoff'), `${result.pauses}`);
+  assert.equal(result.pauses[0], 'backoff');
+  assert.ok(result.pauses.every((reason) => ['backoff', 'pace'].includes(reason)), `${result.pauses}`);
 });
 
 test('a Content-Security-Policy needs `wasm-unsafe-eval`, and no more than that', async (t) => {
