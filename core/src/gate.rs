@@ -142,16 +142,18 @@ impl Gate {
         // Of an older round: the pause that it asks for is on already, unless it asks for more.
         let n = self.n.saturating_sub(1);
         let stated = stated.filter(|wait| backoff.believes(*wait, n))?;
-        self.stated_until = self.stated_until.max(now + stated);
         let until = now + backoff.stated(stated, self.chance);
-        if until <= self.not_before {
+        if now + stated <= self.stated_until && until <= self.not_before {
             return None;
         }
-        self.not_before = until;
-        if let State::Open | State::Ramp(_) = self.state {
-            self.state = State::Closed; // whoever sets it, at a deadline one probe goes out
+        self.stated_until = self.stated_until.max(now + stated);
+        if until > self.not_before {
+            self.not_before = until;
+            if let State::Open | State::Ramp(_) = self.state {
+                self.state = State::Closed; // whoever sets it, at a deadline one probe goes out
+            }
         }
-        Some(Pause { until, stated: true, attempt: self.n.max(1) })
+        Some(Pause { until: self.not_before, stated: true, attempt: self.n.max(1) })
     }
 
     /// An attempt drew an answer that is no throttle. `limit` is the scope's concurrency.

@@ -184,6 +184,23 @@ fn x9_a_deadline_beyond_max_wait_ends_all_that_wait_and_all_submitted_meanwhile(
 }
 
 #[test]
+fn x9_a_stated_wait_beyond_max_wait_ends_all_even_where_an_own_backoff_is_longer() {
+    for seed in 0..20 {
+        let mut host = Host::seeded(Config { max_wait: ms(500), ..at_once(2) }, seed);
+        let ids = host.submit_many(&job(), 3);
+        let first = host.sent();
+        host.answer(first[0], 429, &[]);
+        assert!(host.end(ids[2]).is_none(), "nobody has stated a wait");
+        // It states 1 s; most backoffs are longer.
+        host.refuse(first[1], 1);
+        for id in ids {
+            assert!(matches!(host.error(id), RequestError::RateLimited { .. }));
+        }
+        host.assert_at_rest();
+    }
+}
+
+#[test]
 fn a_deadline_beyond_one_requests_own_ends_only_that_one() {
     let (mut host, first) = busy(1);
     let short = host.submit(deadline(secs(10)));
