@@ -323,7 +323,9 @@ impl Pacer {
     /// Nothing would be lost if this pacer were made anew.
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
         let knows = self.quota.is_some() || self.rate.is_some() || self.announced.is_live();
-        !knows || now.saturating_since(self.last_sent) >= STALE_AFTER
+        let anybody = Asker { high: true, backlog: 1 };
+        let rests = self.permit(now, 0, anybody) != Permit::Now;
+        !knows || !rests && now.saturating_since(self.last_sent) >= STALE_AFTER
     }
 
     /// If none was let in after all, nothing is known. Says whether something was believed.

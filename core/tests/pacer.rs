@@ -523,3 +523,22 @@ fn an_urgent_request_of_a_lane_that_is_kept_from_a_reserve_may_wait_for_another_
     host.ok(other);
     host.assert_at_rest();
 }
+
+#[test]
+fn a_scope_that_nobody_uses_is_not_forgotten_while_its_rate_rests() {
+    let two_hours = KnownLimit { requests: 1, per: secs(7200), burst: Some(1) };
+    let config = Config { pacing: Pacing::Seeded(two_hours), ..at_once(4) };
+    let mut host = Host::paced(config, 7);
+    let rare = || Job { scopes: &["rare"], ..job() };
+    host.submit(rare());
+    let first = host.sent_one();
+    host.ok(first);
+    host.go_to(host.clock + secs(3700));
+    // The scope's last request for now: it could be forgotten.
+    let idle = host.submit(rare());
+    host.cancel(idle);
+    host.submit(rare());
+    assert!(host.sent().is_empty(), "an hour is not two");
+    host.go_to(host.clock + secs(3500));
+    assert_eq!(host.sent().len(), 1);
+}

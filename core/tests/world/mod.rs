@@ -22,6 +22,12 @@ pub(crate) use servers::{Server, server};
 /// More wakes than a request's last waits can need: some fifty requests, each with its retries.
 const MANY_WAKES: usize = 5000;
 
+/// Longer than what any server here states, or any pacer rests.
+const LONG: Duration = Duration::from_secs(1_500_000_000);
+
+/// Where nanoseconds end: a server that states thirty years each time brings a world there.
+const END_OF_TIME: Duration = Duration::from_secs(16_000_000_000);
+
 pub(crate) struct World {
     pub(crate) trace: Vec<String>,
     engine: Engine,
@@ -169,7 +175,9 @@ impl World {
         let mut wakes = 0;
         loop {
             let unanswered = self.model.in_flight(|attempt| attempt.verdict.is_none());
-            if self.fetch.is_some() {
+            if self.clock > Instant::ORIGIN + END_OF_TIME {
+                return;
+            } else if self.fetch.is_some() {
                 self.happen(&Event::TokenOk { lifetime: None });
             } else if !self.model.in_flight(|attempt| attempt.aborted).is_empty() {
                 self.happen(&Event::Fail { which: 0, failure: 5 });
@@ -378,7 +386,7 @@ impl World {
         if self.model.closed.is_some() {
             return;
         }
-        self.clock += Duration::from_secs(3601);
+        self.clock += LONG;
         for new in 0..100 {
             let scopes: &[&str] = &[&format!("new {new}")];
             let job = Job { scopes, auth: false, ..Job::default() };
