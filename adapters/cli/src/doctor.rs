@@ -56,7 +56,7 @@ pub(crate) async fn run(_: Args) -> Result<ExitCode, Failure> {
     Ok(if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Name, connection, certificate and clock of the first host.
+/// Name, connection, certificate and clock of a host.
 async fn reach(report: &mut Report, url: &Url) -> bool {
     let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
     let addresses = tokio::net::lookup_host((host, port.unwrap_or(443))).await;
@@ -124,7 +124,14 @@ async fn sign_in(report: &mut Report, client: &Client) {
             signed_in = true;
             report.good("token", "granted");
             if let Some(base) = client.base_url() {
+                let found = base.origin() != client.configured_url().origin();
+                if found {
+                    report.good("tenant", "named by the token");
+                }
                 report.good("API host", base.origin().ascii_serialization());
+                if found && !reach(report, base).await {
+                    return;
+                }
             }
         }
         match result {

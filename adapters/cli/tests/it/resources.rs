@@ -172,6 +172,11 @@ async fn the_doctor_says_what_to_do_about_each_failure() {
     assert!(said.contains("FAIL  TLS") && said.contains("refused"), "{said}");
     let said = failing(&mock, &[("CXONE_ISSUER", "http://no-such-host.invalid")]).await;
     assert!(said.contains("FAIL  DNS"), "{said}");
+    let lost = start(Mock::builder().api_endpoint("http://127.0.0.1:1")).await;
+    let said = failing(&lost, &[]).await;
+    assert!(said.contains("ok    tenant") && said.contains("ok    API host"), "{said}");
+    assert!(said.contains("FAIL  TLS") && said.contains("refused"), "{said}");
+    assert_eq!(said.matches("FAIL").count(), 1, "{said}");
     mock.script(Rule::on("/.well-known/cxone", Fault::status(404)).forever());
     let said = failing(&mock, &[]).await;
     assert!(said.contains("CXONE_ISSUER"), "{said}");
