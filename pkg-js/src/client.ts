@@ -195,8 +195,7 @@ export class CxoneClient extends EventTarget {
     for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret', 'accessKeyId', 'accessKeySecret', 'issuer'] as const) {
       if (env[name] !== undefined) found[name] = env[name];
     }
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    const all: Partial<ClientOptions> = { ...found, ...Object.fromEntries(given) };
+    const all: Partial<ClientOptions> = { ...found, ...defined(options) };
     const platform = all.accessKeyId !== undefined || all.accessKeySecret !== undefined;
     if (all.baseUrl === undefined && !platform) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
     if (!all.clientId) throw new ConfigError('clientId', 'it is missing: set CXONE_CLIENT_ID');
@@ -251,12 +250,14 @@ export class CxoneClient extends EventTarget {
   /**
    * Like the global `fetch`, through the queue: resolves with a `Response`, for error statuses
    * too, as soon as its head is there. The slot is free then, and a body that ends early is not
-   * retried.
+   * retried. What `init` leaves `undefined` is the `Request`'s.
    */
   fetch(input: string | URL | Request, init: FetchInit = {}): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const { body, ...config } = { ...fromRequest(input), ...init };
-      const made = outgoing({ ...config, ...(body == null ? {} : { data: body }) }, this.#defaults, this.#instance, true);
+      const from = fromRequest(input);
+      const { body, ...config } = { ...from, ...defined(init ?? {}) };
+      const data = body ?? from.body;
+      const made = outgoing({ ...config, ...(data == null ? {} : { data }) }, this.#defaults, this.#instance, true);
       this.#accept(new FetchTask(this.#wire, made, resolve, reject), config.signal);
     });
   }
@@ -372,6 +373,11 @@ class TokenTask extends Task {
   broken(error: unknown): void {
     this.#reject(error);
   }
+}
+
+/** What is not `undefined` of it. */
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 function fromRequest(input: string | URL | Request): FetchInit & { url: string | URL } {

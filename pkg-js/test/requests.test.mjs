@@ -356,6 +356,20 @@ test('T21 fetch takes a Request', async (t) => {
   assert.match(echo.body, /name="a"/);
 });
 
+test('T21 what init leaves undefined is the Request\'s', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock);
+  const controller = new AbortController();
+  const make = () => new Request(`${mock.url}${ECHO}`, { method: 'PUT', body: 'x', headers: { 'x-a': 'b' }, signal: controller.signal });
+  const nothing = { method: undefined, body: undefined, headers: undefined, signal: undefined, priority: undefined };
+  for (const init of [nothing, { body: null }, null]) {
+    const echo = await (await cx.fetch(make(), init)).json();
+    assert.deepEqual([echo.method, echo.body, echo.headers['x-a']], ['PUT', 'x', 'b']);
+  }
+  controller.abort(new Error('mine'));
+  assert.equal((await rejection(cx.fetch(make(), nothing))).message, 'mine');
+});
+
 test('T21 an answer of fetch that nobody reads holds up nobody', async (t) => {
   const mock = await startMock(t);
   const cx = client(t, mock, { concurrency: 1 });
