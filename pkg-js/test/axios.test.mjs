@@ -140,6 +140,19 @@ test('T11 T12 X28 validateStatus, and errors with their response', async (t) => 
   assert.ok(limited.cause.retryAt > new Date());
 });
 
+test('T21 each cookie that is set is there, as in axios', async (t) => {
+  const { url } = await serve(t, (request, response) => {
+    response.writeHead(request.url === '/bad' ? 400 : 200, [['Set-Cookie', 'a=1; Path=/'], ['Set-Cookie', 'b=2'], ['X-A', 'b']].flat()).end('{}');
+  });
+  const ways = [['/x', {}], ['/bad', {}], ['/x', { responseType: 'stream' }]];
+  for (const [path, options] of ways.map(([path, options]) => [path, { ...options, validateStatus: null }])) {
+    const [own, theirs] = [await api(anonymous(t, url)).get(path, options), await axios.get(url + path, options)];
+    assert.deepEqual(own.headers['set-cookie'], ['a=1; Path=/', 'b=2']);
+    assert.deepEqual(own.headers['set-cookie'], theirs.headers['set-cookie']);
+    assert.equal(own.headers['x-a'], 'b');
+  }
+});
+
 test('T13 X28 errors without a response', async (t) => {
   const mock = await startMock(t);
   let error = await rejection(api(anonymous(t, await nobody(), { maxAttempts: 1 })).get('/x'));
