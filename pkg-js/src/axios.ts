@@ -138,7 +138,7 @@ function answered(axios: AxiosModule, config: InternalAxiosRequestConfig, error:
     error.status === undefined || error.code === 'TOKEN'
       ? undefined
       : {
-          data: typeof error.data === 'object' && error.data !== null ? JSON.stringify(error.data) : (error.data ?? ''),
+          data: bodyOf(config, error),
           status: error.status,
           statusText: error.statusText ?? '',
           headers: fieldsOf(axios, error.headers ?? new Headers()),
@@ -155,6 +155,15 @@ function answered(axios: AxiosModule, config: InternalAxiosRequestConfig, error:
   const aborted = error.code === 'TIMEOUT' && !config.transitional?.clarifyTimeoutError;
   const code = aborted ? 'ECONNABORTED' : (CODES[error.code] ?? error.code);
   throw Object.assign(new axios.AxiosError(error.message, code, config, null, response), { cause: error });
+}
+
+/** The body of an error as its `responseType` has it. */
+function bodyOf({ responseType }: InternalAxiosRequestConfig, { body = '', headers }: CxoneError): unknown {
+  const isBinary = responseType === 'arraybuffer' || responseType === 'blob';
+  if (!isBinary) return typeof body === 'string' ? body : new TextDecoder().decode(body);
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body);
+  if (responseType === 'blob') return new Blob([bytes], { type: headers?.get('content-type') ?? '' });
+  return typeof Buffer === 'function' ? Buffer.from(bytes.buffer) : bytes.buffer;
 }
 
 /** Each cookie that is set is a value of its own, as in axios. */

@@ -24,6 +24,8 @@ export interface ErrorDetails {
   statusText?: string;
   headers?: Headers;
   data?: unknown;
+  /** @internal As it came. */
+  body?: string | Uint8Array | undefined;
   attempts?: number;
   retryAt?: Date;
   correlationId?: string;
@@ -66,8 +68,8 @@ export abstract class CxoneError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
     hideBytes(details.cause);
-    const { cause: _, headers, data, ...shown } = details;
-    this.#hidden = { ...(headers && { headers }), data };
+    const { cause: _, headers, data, body, ...shown } = details;
+    this.#hidden = { ...(headers && { headers }), data, body };
     this.attempts = 0;
     for (const [name, value] of Object.entries(shown)) {
       if (value !== undefined) Object.assign(this, { [name]: value });
@@ -84,6 +86,11 @@ export abstract class CxoneError extends Error {
   /** The body of the last answer: parsed if it is JSON, else text; never a token endpoint's. */
   get data(): unknown {
     return this.#hidden.data;
+  }
+
+  /** @internal What `data` was made of, for the axios adapter. */
+  get body(): string | Uint8Array | undefined {
+    return this.#hidden.body;
   }
 }
 

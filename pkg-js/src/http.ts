@@ -204,7 +204,7 @@ abstract class HttpTask extends Task {
     if (verdict === Verdict.Read) {
       // The length that a HEAD is told is that of a body which does not come.
       const max = this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody;
-      reading = readBody(flight.response, max, this.isBinary(flight.response.status), flight.ending);
+      reading = readBody(flight.response, max, this.isBinary(), flight.ending);
     } else {
       reading = drainBody(flight.response, flight.ending);
     }
@@ -232,7 +232,7 @@ abstract class HttpTask extends Task {
   }
 
   /** Is the body wanted as bytes? */
-  protected abstract isBinary(status: number): boolean;
+  protected abstract isBinary(): boolean;
 
   /** The caller's signal does not matter any more. */
   protected unwatch(): void {
@@ -268,6 +268,7 @@ abstract class HttpTask extends Task {
       details.statusText = this.wire.statusText(response.status);
       details.headers = response.headers();
       details.data = dataOf(response, body);
+      details.body = body;
     }
     if (this.cause !== undefined) details.cause = this.cause;
     this.reject(new Class(failed.message.replace('max_body', '`maxBody`').replace('attempt_timeout', '`timeout`'), details));
@@ -402,8 +403,8 @@ export class WholeTask extends HttpTask {
     this.resolve(result);
   }
 
-  protected isBinary(status: number): boolean {
-    return status < 400 && (this.type === 'arraybuffer' || this.type === 'blob');
+  protected isBinary(): boolean {
+    return this.type === 'arraybuffer' || this.type === 'blob';
   }
 }
 
