@@ -119,6 +119,9 @@ export interface Transport {
   send(request: TransportRequest): Promise<TransportResponse>;
 }
 
+/** Why an answer is none to who follows no redirect. */
+export const REDIRECTED = 'it redirects, which is not followed';
+
 /** Sends by `fetch`, the runtime's own unless another is given. */
 export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof globalThis.fetch): Transport {
   return {
@@ -135,7 +138,7 @@ export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof glo
       // The global one is looked up late, so that it can be replaced, and called as it wants it.
       const answer = await (fetch ? fetch(url, init) : globalThis.fetch(url, init));
       // A browser tells that there is one, and nothing of it.
-      if (answer.type === 'opaqueredirect') throw Object.assign(new TypeError('it redirects, which is not followed'), { code: 'ERR_INVALID_REDIRECT' });
+      if (answer.type === 'opaqueredirect') throw Object.assign(new TypeError(REDIRECTED), { code: 'ERR_INVALID_REDIRECT' });
       return new FetchResponse(answer);
     },
   };
