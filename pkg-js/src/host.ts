@@ -108,7 +108,11 @@ export class Host {
   readonly #engine: WasmEngine;
   readonly #target: EventTarget | undefined;
   readonly #tokens: TokenSource | undefined;
+  /** By their slots. */
   #tasks: (Task | undefined)[] = [];
+  /** By their ids: those whose slot is another's by now. The engine gives it away when it writes a
+   * task's end, which may be read later, and whose attempt may be out still. */
+  #displaced = new Map<number, Task>();
   #view: Float64Array;
   readonly #offset: number;
   readonly #room: number;
@@ -157,6 +161,8 @@ export class Host {
     if (id < 0) throw this.#refused(id);
     task.slot = id >>> 0;
     task.generation = ((id - task.slot) / 2 ** 32) | 0; // it has 21 bits
+    const before = this.#tasks[task.slot];
+    if (before) this.#displaced.set(idOf(before.slot, before.generation), before);
     this.#tasks[task.slot] = task;
     this.#drained(free);
   }
@@ -265,7 +271,7 @@ export class Host {
       // It was the instance's; what it leaves is one timer that finds a closed host.
     }
     this.#tokens?.stop();
-    const tasks = this.#tasks;
+    const tasks = [...this.#tasks, ...this.#displaced.values()];
     this.#shut([new Float64Array(11), '']);
     for (const task of tasks) {
       if (!task) continue;
@@ -365,7 +371,10 @@ export class Host {
         case Kind.Abort: {
           const number = view[at + 3]! | 0;
           at += 4;
-          this.#find(slot, generation)?.abort(number);
+          const task = this.#find(slot, generation);
+          if (task?.flying === number) task.abort(number);
+          // It was over before this was read, and the engine heeds no answer of one that it aborts.
+          else this.#do(() => this.#engine.failed(slot, generation, number, Failure.Aborted, this.#clock()));
           break;
         }
         case Kind.FetchToken:
@@ -437,7 +446,7 @@ export class Host {
 
   #find(slot: number, generation: number): Task | undefined {
     const task = this.#tasks[slot];
-    return task?.generation === generation ? task : undefined;
+    return task?.generation === generation ? task : this.#displaced.get(idOf(slot, generation));
   }
 
   #end(task: Task): void {
@@ -453,6 +462,7 @@ export class Host {
 
   #forget(task: Task): void {
     if (this.#tasks[task.slot] === task) this.#tasks[task.slot] = undefined;
+    else this.#displaced.delete(idOf(task.slot, task.generation));
   }
 
   #refused(id: number): CxoneError {
@@ -503,6 +513,7 @@ export class Host {
     this.instance.onTrap.delete(this.#self);
     this.#lastStats = stats;
     this.#tasks = [];
+    this.#displaced.clear();
     if (!this.#broken) {
       this.#alarm?.free();
       this.#engine.free();
@@ -510,6 +521,8 @@ export class Host {
     for (const resolve of this.#closing ?? []) resolve();
   }
 }
+
+const idOf = (slot: number, generation: number): number => generation * 2 ** 32 + slot;
 
 /** Was there no token to be had? */
 export function isTokenFailure(failed: Failed): boolean {

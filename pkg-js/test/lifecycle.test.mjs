@@ -148,3 +148,30 @@ test('X32 clients that are done with leave nothing behind, closed or not', async
   assert.equal(status, 0, stderr);
   assert.ok(Number(stdout) <= 5, stdout);
 });
+
+test('X27 what a fetch or a body factory asks of its own client ends too', async () => {
+  const answer = () => new Response('{}', { headers: { 'content-type': 'application/json' } });
+  const inner = [];
+  const ask = (path, options) => inner.push(cx.get(path, options).then((r) => r.status, (error) => error.code));
+  const cx = new CxoneClient({
+    baseUrl: 'http://h.example',
+    maxWait: 1000,
+    scopeBy: (method, url) => url.pathname,
+    fetch: async (url) => {
+      if (url.endsWith('/closed')) return new Response('', { status: 429, headers: { 'retry-after': '3600' } });
+      if (url.endsWith('/outer')) for (const options of [{ deadline: 0 }, { deadline: 0 }, {}]) ask('/inner', options);
+      return answer();
+    },
+  });
+  await cx.get('/outer');
+  assert.equal((await rejection(cx.get('/closed'))).code, 'RATE_LIMITED');
+  await cx.post('/made', async () => {
+    ask('/closed');
+    ask('/closed');
+    return 'body';
+  });
+  assert.deepEqual(await Promise.all(inner), ['TIMEOUT', 'TIMEOUT', 200, 'RATE_LIMITED', 'RATE_LIMITED']);
+  const { waiting, inFlight } = cx.stats();
+  assert.deepEqual([waiting, inFlight], [0, 0]);
+  await cx.close();
+});

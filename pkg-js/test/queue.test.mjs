@@ -242,6 +242,72 @@ test('T19 setConcurrency, and functions that add to their own queue', async () =
   await queue.onIdle();
 });
 
+test('T27 whatever a function adds while it begins, all are run and told', async () => {
+  const queue = new PriorityRequestQueue(2);
+  queue.pause();
+  let late;
+  const first = queue.add({ requestFn: () => 'a' });
+  const second = queue.add({
+    requestFn: () => {
+      late = queue.add({ requestFn: () => 'c' });
+      return 'b';
+    },
+  });
+  queue.resume();
+  assert.deepEqual(await Promise.all([first, second]), ['a', 'b']);
+  assert.equal(await late, 'c');
+  await queue.onIdle();
+  assert.deepEqual([queue.size, queue.pending], [0, 0]);
+});
+
+test('X27 a function may close its own queue, and is done all the same', async () => {
+  const queue = new PriorityRequestQueue(2);
+  queue.pause();
+  let closed;
+  const neighbour = queue.add({ requestFn: () => 1 });
+  const closing = queue.add({
+    requestFn: () => {
+      closed = queue.close({ drain: false });
+      return 2;
+    },
+  });
+  const settled = Promise.allSettled([neighbour, closing]);
+  queue.resume();
+  await settled;
+  await closed;
+  assert.deepEqual([queue.size, queue.pending], [0, 0]);
+});
+
+test('X27 random functions that add, pause, abort and throw are each told once, and none is left', async () => {
+  let state = 7;
+  const random = () => (state = (state * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff;
+  for (let run = 0; run < 12; run++) {
+    const queue = new PriorityRequestQueue({ concurrency: 1 + Math.floor(random() * 6) });
+    const told = [];
+    const add = (depth) => {
+      const aborter = new AbortController();
+      const dice = random();
+      const requestFn = () => {
+        if (depth < 3 && random() < 0.3) add(depth + 1);
+        if (random() < 0.1) {
+          queue.pause();
+          setTimeout(() => queue.resume(), 3);
+        }
+        if (random() < 0.2) aborter.abort();
+        if (dice < 0.1) throw new Error('at once');
+        return dice < 0.4 ? 1 : sleep(random() * 5);
+      };
+      const signal = random() < 0.3 ? aborter.signal : undefined;
+      told.push(queue.add({ priority: 1 + Math.floor(random() * 3), signal, requestFn }).catch(() => 0));
+    };
+    for (let i = 0; i < 150; i++) add(0);
+    for (let i = 0; i < told.length; i++) await told[i]; // it grows
+    await queue.onIdle();
+    assert.deepEqual([queue.size, queue.pending], [0, 0]);
+    await queue.close();
+  }
+});
+
 test('X15 scopes of functions', async () => {
   const queue = new PriorityRequestQueue({ concurrency: 8, scopes: [{ name: 'one', concurrency: 1 }] });
   let running = 0;

@@ -39,6 +39,9 @@ pub(crate) struct Checkpoint {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) server: String,
+    /// Whose records they are, by the id that signs in.
+    #[serde(default)]
+    pub(crate) account: Option<String>,
     pub(crate) path: String,
     pub(crate) style: String,
     pub(crate) items: String,

@@ -20,10 +20,12 @@ use crate::{
 
 mod format;
 mod lines;
+mod owner;
 mod sqlite;
 
 pub(crate) use format::Format;
 use lines::Lines;
+use owner::Owner;
 use sqlite::Database;
 
 /// So many ids are told apart; a run of more records does not say whether one came twice, so that
@@ -85,6 +87,7 @@ pub(crate) struct Output {
     /// Hashes of the ids: 64 bits tell a hundred thousand ids apart with odds of a failure of 1 in
     /// 3 billion. `None`: not all of them are known.
     seen: Option<HashSet<u64>>,
+    _owner: Option<Owner>,
 }
 
 enum Sink {
@@ -101,6 +104,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) source: Source,
     pub(crate) since: Option<u64>,
     pub(crate) until: Option<u64>,
+    /// Those of the command line.
+    pub(crate) asked: (Option<u64>, Option<u64>),
     /// Does it begin anew, whatever is there?
     pub(crate) fresh: bool,
 }
@@ -115,7 +120,18 @@ impl Plan<'_> {
         }
         let Some(mut kept) = self.load(path)? else { return Ok(new()) };
         if kept.source != self.source {
-            return Err(self.cannot_go_on("it is of another sync", path));
+            let account = self.source.account.clone();
+            let same = Source { account, ..kept.source.clone() } == self.source;
+            let what = if same { "it is of another account" } else { "it is of another sync" };
+            return Err(self.cannot_go_on(what, path));
+        }
+        // What is asked for from later on is there as well.
+        let (since, until) = self.asked;
+        if since.is_some_and(|since| kept.since.is_some_and(|kept| since < kept)) {
+            return Err(self.cannot_go_on("it is of a sync since a later moment", path));
+        }
+        if !kept.state.done && until.is_some() && until != kept.until {
+            return Err(self.cannot_go_on("it is of a sync until another moment", path));
         }
         if kept.state.done {
             // Only what is asked for by time of update has something after its end.
@@ -163,14 +179,18 @@ impl Output {
         let seen = (checkpoint.state.pages == 0).then(HashSet::new);
         let cannot = |error: &dyn fmt::Display| cannot_write(plan.target, error);
         let Resource { name, id, noun, .. } = plan.resource;
+        let mut _owner = None;
         let sink = match (plan.target, plan.format) {
             (Target::Stdout, Format::Sqlite) => {
                 return Err(Failure::new("A database needs a file: give one with --out"));
             }
             (Target::Stdout, format) => Sink::Stdout(format, Vec::new()),
             (Target::File(path), Format::Sqlite) => {
+                let owner = Owner::new(path, name).map_err(|error| cannot(&error))?;
                 let database = Database::open(path, name, id, plan.fresh, checkpoint);
-                Sink::Database(Box::new(database.map_err(|error| cannot(&error))?))
+                let database = database.map_err(|error| cannot(&error))?;
+                _owner = Some(owner);
+                Sink::Database(Box::new(database))
             }
             (Target::File(path), format) => {
                 let lines = Lines::open(path.clone(), format, checkpoint);
@@ -178,7 +198,7 @@ impl Output {
             }
         };
         let (target, noun, id) = (plan.target.clone(), noun.clone(), id.clone());
-        Ok(Output { target, noun, id, sink, records, seen })
+        Ok(Output { target, noun, id, sink, records, seen, _owner })
     }
 
     /// Writes a page, after which the run is in this state.

@@ -88,6 +88,16 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whose records it has.
+    pub(crate) fn account(&self) -> Option<String> {
+        match &self.mock {
+            Some(_) => None, // each run's has its own
+            None => self.client.identity().map(str::to_owned),
+        }
+    }
+}
+
 impl EmbeddedMock {
     /// The least time in which its limit lets all pages of this size through, but for those of
     /// runs before: that of a client which knows the limit and has no other delay.

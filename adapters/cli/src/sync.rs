@@ -58,7 +58,7 @@ pub(crate) struct Command {
     #[arg(long, value_name = "TIME", value_parser = read_time)]
     since: Option<Wall>,
 
-    /// Until when [default: now]
+    /// Until when; of contacts-completed the page that passes it is kept whole [default: now]
     #[arg(long, value_name = "TIME", value_parser = read_time)]
     until: Option<Wall>,
 
@@ -140,10 +140,16 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         source: command.source(&resource, &server, &out),
         since,
         until,
+        asked: (command.since.map(Wall::as_millis), command.until.map(Wall::as_millis)),
         resource: &resource,
         fresh: args.fresh,
     };
-    let checkpoint = plan.checkpoint()?;
+    let mut checkpoint = plan.checkpoint()?;
+    let goes_on = resource.style.overlaps();
+    // An earlier run has come so far already.
+    let passed = checkpoint.until.filter(|_| goes_on);
+    let passed = passed.is_some_and(|until| has_passed(&checkpoint.state, until));
+    checkpoint.state.done |= passed;
     let (since, until, state) = (checkpoint.since, checkpoint.until, checkpoint.state.clone());
     let mut output = Output::open(&plan, checkpoint)?;
     if let Some(mock) = &server.mock {
@@ -169,7 +175,6 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
         style = style.until(Wall::from_millis(until));
     }
     // What is asked for by time of update has something after its end.
-    let goes_on = style.overlaps();
     let until = until.filter(|_| goes_on);
     let pages = server.client.paginate::<Value>(&resource.path).style(style);
     let pages_before = state.pages;
@@ -179,7 +184,10 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     };
     let pages = pages.query(&command.query).pages();
     let mut sync = Sync { stop, screen, output, waits: Waits::default(), answered: false };
-    let end = sync.copy(&server.client, pages, until).await;
+    let end = match passed {
+        true => Ok(()),
+        false => sync.copy(&server.client, pages, until).await,
+    };
     sync.screen.close();
     server.client.close(Close::Abort).await;
     let Sync { screen, waits, .. } = sync;
@@ -273,6 +281,7 @@ impl Command {
     fn source(&self, resource: &Resource, server: &Server, out: &Target) -> Source {
         Source {
             server: server.name(),
+            account: server.account(),
             path: resource.path.clone(),
             style: resource.style.name().to_owned(),
             items: resource.style.items_field().to_owned(),

@@ -411,6 +411,8 @@ impl ClientBuilder {
         if base.url().query().is_some() {
             return Err(BuildError::new("base_url", "it cannot have a query"));
         }
+        let identity = self.access_key_id.clone().or_else(|| self.client_id.clone());
+        let identity = identity.filter(|_| !self.no_auth);
         let auth = if self.no_auth {
             None
         } else {
@@ -474,6 +476,7 @@ impl ClientBuilder {
         let settings = Settings {
             base,
             auth,
+            identity,
             connect: Box::new(connect),
             user_agent,
             default_headers: self.default_headers,

@@ -200,6 +200,12 @@ impl Client {
         self.settings().base.stand_in()
     }
 
+    /// The id of the access key that it signs in with, or else of the client; `None` without a
+    /// sign-in. It is no secret, and tells accounts apart.
+    pub fn identity(&self) -> Option<&str> {
+        self.settings().identity.as_deref()
+    }
+
     /// Pauses, retries and tokens from now on, as they happen.
     pub fn notices(&self) -> Notices {
         Notices(self.hub.notices.subscribe())

@@ -15,6 +15,8 @@ use crate::scope::ScopeBy;
 pub(crate) struct Settings {
     pub(crate) base: Base,
     pub(crate) auth: Option<Auth>,
+    /// The id that it signs in with.
+    pub(crate) identity: Option<String>,
     pub(crate) connect: Connect,
     pub(crate) user_agent: HeaderValue,
     pub(crate) default_headers: HeaderMap,

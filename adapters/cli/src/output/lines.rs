@@ -1,7 +1,7 @@
 //! A file of lines, with its checkpoint beside it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::PathBuf,
     time::{Duration, Instant},
@@ -10,7 +10,10 @@ use std::{
 use cxone_client::PageState;
 use serde_json::Value;
 
-use super::format::{self, Format};
+use super::{
+    format::{self, Format},
+    owner::lock,
+};
 use crate::checkpoint::{self, Checkpoint};
 
 /// A checkpoint costs the disk three waits: so often is enough, since what comes between two of
@@ -126,17 +129,6 @@ impl Lines {
     }
 }
 
-/// Keeps other syncs from the file until it is closed, even by a kill.
-fn lock(file: &File) -> io::Result<()> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another sync is writing it"))
-        }
-        // Some file systems know no locks: there it is for the user to see to.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -162,6 +154,7 @@ mod tests {
     fn checkpoint() -> Checkpoint {
         let source = Source {
             server: "mock".into(),
+            account: None,
             path: "/x".into(),
             style: "cursor".into(),
             items: "entities".into(),

@@ -78,6 +78,70 @@ async fn two_syncs_do_not_write_one_file() {
     assert!(dir.ids("interactions.ndjson") == all_ids(2_000), "each once, in order");
 }
 
+#[tokio::test]
+async fn two_syncs_do_not_write_one_resource_into_a_database() {
+    let (mock, dir) = (mock(2_000).await, Dir::new("two_db"));
+    mock.script(Rule::api(Fault::slow(Duration::from_millis(100))).forever());
+    let args = ["sync", "--fresh", "--out", "all.db"];
+    let first = tokio::spawn(Run::of(dir.cxone_for(&mock, &args)));
+    while !dir.names().iter().any(|name| name.ends_with(".lock")) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let second = dir.run(&mock, &args).await;
+    second.expect_fatal("Cannot write all.db: another sync is writing it");
+    // Another resource is none of its business.
+    dir.run(&mock, &["sync", "agents", "--out", "all.db"]).await.expect_success();
+    first.await.unwrap().expect_success();
+    assert!(database_ids(&dir, "all.db", "interactions") == all_ids(2_000));
+    assert_eq!(dir.names(), ["all.db"]);
+}
+
+#[tokio::test]
+async fn a_sync_of_another_account_does_not_go_on_with_a_file() {
+    let (mock, dir) = (mock(250).await, Dir::new("account"));
+    mock.script(Rule::api(Fault::status(500)).nth(2));
+    dir.run(&mock, &[]).await.expect_fatal("Server Error: 500 Internal Server Error");
+    let mut other = dir.cxone_for(&mock, &["sync"]);
+    other.env("CXONE_CLIENT_ID", "somebody else");
+    Run::of(other)
+        .await
+        .expect_fatal("Cannot go on from interactions.ndjson.checkpoint: it is of another account");
+}
+
+#[tokio::test]
+async fn a_sync_goes_on_only_with_what_was_asked_for() {
+    let (mock, dir) = (mock(250).await, Dir::new("asked"));
+    let sync = async |more: &[&str]| {
+        let args = [&["sync", "contacts-completed", "--out", "c.ndjson"], more].concat();
+        dir.run(&mock, &args).await
+    };
+    sync(&["--since", "2019-12-31"]).await.expect_success();
+    let refused = sync(&["--since", "2019-12-30"]).await;
+    refused.expect_fatal(
+        "Cannot go on from c.ndjson.checkpoint: it is of a sync since a later moment",
+    );
+    sync(&["--since", "2020-01-01"]).await.expect_success();
+    assert!(dir.ids("c.ndjson") == all_ids(250), "each once, in order");
+}
+
+#[tokio::test]
+async fn what_lies_beyond_until_is_not_asked_for_again_and_again() {
+    let mock = start(Mock::builder().interactions(1000).poll_size(50)).await;
+    let dir = Dir::new("until");
+    let args = ["sync", "contacts-completed", "--since", "2019-12-31", "--out", "c.ndjson"];
+    let args = [&args[..], &["--until", "2020-01-01T06:00:00Z"]].concat();
+    dir.run(&mock, &args).await.expect_success();
+    let first = dir.ids("c.ndjson");
+    assert!(first.len() > 100 && first.len() < 1000, "{}", first.len());
+    for _ in 0..2 {
+        dir.run(&mock, &args).await.expect_success();
+        assert!(dir.ids("c.ndjson") == first);
+    }
+    let later = [&args[..args.len() - 1], &["2021-01-01"]].concat();
+    dir.run(&mock, &later).await.expect_success();
+    assert!(dir.ids("c.ndjson") == all_ids(1000), "each once, in order");
+}
+
 fn database_ids(dir: &Dir, name: &str, table: &str) -> Vec<String> {
     let connection = Connection::open(dir.path(name)).unwrap();
     let mut query = connection.prepare(&format!("SELECT id FROM {table} ORDER BY id")).unwrap();
