@@ -106,7 +106,7 @@ async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxi
     const url = axios.getUri(config);
     if (responseType === 'stream') {
       const answer = await client.fetch(url, { ...cxone, method, headers, signal, ...(data == null ? {} : { body: data }), ...(timeout ? { timeout } : {}) });
-      return { data: answer.body, status: answer.status, statusText: answer.statusText, headers: axios.AxiosHeaders.from(Object.fromEntries(answer.headers)), config, request: null };
+      return { data: answer.body, status: answer.status, statusText: answer.statusText, headers: fieldsOf(axios, answer.headers), config, request: null };
     }
     const answer = await client.request({
       ...cxone,
@@ -122,7 +122,7 @@ async function send(client: CxoneClient, axios: AxiosModule, config: InternalAxi
       data: responseType === 'arraybuffer' && typeof Buffer === 'function' ? Buffer.from(answer.data) : (answer.data ?? ''),
       status: answer.status,
       statusText: answer.statusText,
-      headers: axios.AxiosHeaders.from(Object.fromEntries(answer.headers)),
+      headers: fieldsOf(axios, answer.headers),
       config,
       request: null,
     };
@@ -138,10 +138,10 @@ function answered(axios: AxiosModule, config: InternalAxiosRequestConfig, error:
     error.status === undefined || error.code === 'TOKEN'
       ? undefined
       : {
-          data: typeof error.data === 'object' && error.data !== null ? JSON.stringify(error.data) : (error.data ?? ''),
+          data: bodyOf(config, error),
           status: error.status,
           statusText: error.statusText ?? '',
-          headers: axios.AxiosHeaders.from(error.headers ? Object.fromEntries(error.headers) : {}),
+          headers: fieldsOf(axios, error.headers ?? new Headers()),
           config,
           request: null,
         };
@@ -155,6 +155,21 @@ function answered(axios: AxiosModule, config: InternalAxiosRequestConfig, error:
   const aborted = error.code === 'TIMEOUT' && !config.transitional?.clarifyTimeoutError;
   const code = aborted ? 'ECONNABORTED' : (CODES[error.code] ?? error.code);
   throw Object.assign(new axios.AxiosError(error.message, code, config, null, response), { cause: error });
+}
+
+/** The body of an error as its `responseType` has it. */
+function bodyOf({ responseType }: InternalAxiosRequestConfig, { body = '', headers }: CxoneError): unknown {
+  const isBinary = responseType === 'arraybuffer' || responseType === 'blob';
+  if (!isBinary) return typeof body === 'string' ? body : new TextDecoder().decode(body);
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : new Uint8Array(body);
+  if (responseType === 'blob') return new Blob([bytes], { type: headers?.get('content-type') ?? '' });
+  return typeof Buffer === 'function' ? Buffer.from(bytes.buffer) : bytes.buffer;
+}
+
+/** Each cookie that is set is a value of its own, as in axios. */
+function fieldsOf(axios: AxiosModule, headers: Headers): any {
+  const cookies = headers.getSetCookie();
+  return axios.AxiosHeaders.from({ ...Object.fromEntries(headers), ...(cookies.length > 0 ? { 'set-cookie': cookies } : {}) });
 }
 
 /** The chunks of an old stream of Node.js, which only tells them. */

@@ -7,7 +7,7 @@ import type { CxoneEventMap } from './events.js';
 import { AUTH, errorOf, Failure, Host, isTokenFailure, now, Task, type Failed } from './host.js';
 import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
-import { headersOf, headerValue, isAbsolute, outgoing, urlOf, RequestDefaults, type Data, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
+import { headersOf, headerValue, isAbsolute, outgoing, urlOf, RequestDefaults, type Data, type Redirect, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
 import { encodeSettings, object, type EngineSettings } from './settings.js';
 import { checkSignal, Signals } from './signals.js';
@@ -82,6 +82,8 @@ export interface FetchInit extends RequestOptions {
   method?: string;
   /** What `fetch` takes as a body. */
   body?: Payload | null;
+  /** As of `fetch`, but `follow` (the default) follows only what the client follows: see `followRedirects`. Pages cannot see a redirect: there `manual` fails as `error` does. */
+  redirect?: Redirect;
 }
 
 /** How {@link CxoneClient.close} treats what was accepted before. */
@@ -195,8 +197,7 @@ export class CxoneClient extends EventTarget {
     for (const name of ['baseUrl', 'tokenUrl', 'clientId', 'clientSecret', 'accessKeyId', 'accessKeySecret', 'issuer'] as const) {
       if (env[name] !== undefined) found[name] = env[name];
     }
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    const all: Partial<ClientOptions> = { ...found, ...Object.fromEntries(given) };
+    const all: Partial<ClientOptions> = { ...found, ...defined(options) };
     const platform = all.accessKeyId !== undefined || all.accessKeySecret !== undefined;
     if (all.baseUrl === undefined && !platform) throw new ConfigError('baseUrl', 'it is missing: set CXONE_BASE_URL');
     if (!all.clientId) throw new ConfigError('clientId', 'it is missing: set CXONE_CLIENT_ID');
@@ -251,12 +252,15 @@ export class CxoneClient extends EventTarget {
   /**
    * Like the global `fetch`, through the queue: resolves with a `Response`, for error statuses
    * too, as soon as its head is there. The slot is free then, and a body that ends early is not
-   * retried.
+   * retried. Of a `Request` its URL, method, headers, body, signal and
+   * redirect are taken; what `init` leaves `undefined` is the `Request`'s.
    */
   fetch(input: string | URL | Request, init: FetchInit = {}): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const { body, ...config } = { ...fromRequest(input), ...init };
-      const made = outgoing({ ...config, ...(body == null ? {} : { data: body }) }, this.#defaults, this.#instance, true);
+      const from = fromRequest(input);
+      const { body, ...config } = { ...from, ...defined(init ?? {}) };
+      const data = body ?? from.body;
+      const made = outgoing({ ...config, ...(data == null ? {} : { data }) }, this.#defaults, this.#instance, true);
       this.#accept(new FetchTask(this.#wire, made, resolve, reject), config.signal);
     });
   }
@@ -374,10 +378,15 @@ class TokenTask extends Task {
   }
 }
 
+/** What is not `undefined` of it. */
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
 function fromRequest(input: string | URL | Request): FetchInit & { url: string | URL } {
   if (!(typeof Request !== 'undefined' && input instanceof Request)) return { url: input as string | URL };
-  const { url, method, headers, signal, body } = input;
-  return { url, method, headers, signal, ...(body === null ? {} : { body }) };
+  const { url, method, headers, signal, redirect, body } = input;
+  return { url, method, headers, signal, redirect, ...(body === null ? {} : { body }) };
 }
 
 function parseUrl(field: string, value: string | URL | undefined): URL {

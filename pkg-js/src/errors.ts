@@ -24,6 +24,8 @@ export interface ErrorDetails {
   statusText?: string;
   headers?: Headers;
   data?: unknown;
+  /** @internal As it came. */
+  body?: string | Uint8Array | undefined;
   attempts?: number;
   retryAt?: Date;
   correlationId?: string;
@@ -59,31 +61,46 @@ export abstract class CxoneError extends Error {
   declare readonly method?: string;
   /** Where the request went, without the query. */
   declare readonly url?: string;
-  /** The header fields of the last answer. */
-  declare readonly headers?: Headers;
-  /** The body of the last answer: parsed if it is JSON, else text; never a token endpoint's. */
-  declare readonly data?: unknown;
+  /** What no printing shows, `%o` included, which shows all that is a property. */
+  readonly #hidden: ErrorDetails;
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
     hideBytes(details.cause);
-    const { cause: _, headers, data, ...shown } = details;
+    const { cause: _, headers, data, body, ...shown } = details;
+    this.#hidden = { ...(headers && { headers }), data, body };
     this.attempts = 0;
     for (const [name, value] of Object.entries(shown)) {
       if (value !== undefined) Object.assign(this, { [name]: value });
     }
     const traceId = headers?.get('x-trace-id');
     if (traceId) Object.assign(this, { traceId });
-    Object.defineProperty(this, 'headers', { value: headers, enumerable: false });
-    Object.defineProperty(this, 'data', { value: data, enumerable: false });
+  }
+
+  /** The header fields of the last answer. */
+  get headers(): Headers | undefined {
+    return this.#hidden.headers;
+  }
+
+  /** The body of the last answer: parsed if it is JSON, else text; never a token endpoint's. */
+  get data(): unknown {
+    return this.#hidden.data;
+  }
+
+  /** @internal What `data` was made of, for the axios adapter. */
+  get body(): string | Uint8Array | undefined {
+    return this.#hidden.body;
   }
 }
 
 /** undici shows the bytes that it could not parse, which may hold a body, a cookie or a token. */
 function hideBytes(error: unknown): void {
   for (let depth = 0; depth < 8 && error instanceof Error; depth++) {
-    if (error.name === 'HTTPParserError' && 'data' in error) Object.defineProperty(error, 'data', { enumerable: false });
+    if (error.name === 'HTTPParserError' && 'data' in error) {
+      const { data } = error;
+      Object.defineProperty(error, 'data', { get: () => data, enumerable: false });
+    }
     error = error.cause;
   }
 }

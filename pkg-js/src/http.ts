@@ -5,7 +5,7 @@ import { DecodeError, type ErrorDetails } from './errors.js';
 import { errorOf, Failure, isTokenFailure, STREAM, Task, Verdict, type Failed, type Host } from './host.js';
 import { hasOwnType, payloadOf, shown, type Outgoing, type RequestConfig } from './request.js';
 import type { Watch } from './signals.js';
-import { Ending, isStream, makeResponse, type Payload, type Transport, type TransportRequest, type TransportResponse } from './transport.js';
+import { Ending, isStream, makeResponse, REDIRECTED, type Payload, type Transport, type TransportRequest, type TransportResponse } from './transport.js';
 
 /** What requests need of their client. */
 export interface Wire {
@@ -44,6 +44,8 @@ export interface CxoneResponse<T = any> {
 /** The codes of Node.js and undici for what never left, and for what can never be sent. */
 const UNSENT = /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused)/;
 const UNSENDABLE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_TLS_CERT|ERR_INVALID_|UND_ERR_INVALID_ARG|ERR_SSL_WRONG)/;
+
+const REDIRECTS = [301, 302, 303, 307, 308];
 
 /** The codes of an error and its causes. */
 function* codes(error: unknown): Generator<string> {
@@ -90,14 +92,16 @@ class Flight implements TransportRequest {
   declare headers: Record<string, string>;
   declare body: Payload | undefined;
   declare readonly whole: boolean;
+  declare readonly redirect: 'manual' | undefined;
   declare readonly ending: Ending;
   /** Its body is being made, and nothing was sent yet. */
   declare making: boolean;
   declare response: TransportResponse | undefined;
 
-  constructor(number: number, method: string, url: string, headers: Record<string, string>, whole: boolean) {
+  constructor(number: number, method: string, url: string, headers: Record<string, string>, whole: boolean, redirect: 'manual' | undefined) {
     this.number = number;
     this.whole = whole;
+    this.redirect = redirect;
     this.method = method;
     this.url = url;
     this.headers = headers;
@@ -158,8 +162,8 @@ abstract class HttpTask extends Task {
 
   send(number: number, token: number): void {
     this.place();
-    const { method, url, headers, data, type, flags } = this.outgoing;
-    const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0);
+    const { method, url, headers, data, type, flags, redirect } = this.outgoing;
+    const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0, redirect === 'follow' ? undefined : 'manual');
     this.flight = flight;
     this.attempts = number;
     this.cause = undefined;
@@ -204,7 +208,7 @@ abstract class HttpTask extends Task {
     if (verdict === Verdict.Read) {
       // The length that a HEAD is told is that of a body which does not come.
       const max = this.outgoing.method === 'HEAD' ? Infinity : this.wire.maxBody;
-      reading = readBody(flight.response, max, this.isBinary(flight.response.status), flight.ending);
+      reading = readBody(flight.response, max, this.isBinary(), flight.ending);
     } else {
       reading = drainBody(flight.response, flight.ending);
     }
@@ -232,7 +236,7 @@ abstract class HttpTask extends Task {
   }
 
   /** Is the body wanted as bytes? */
-  protected abstract isBinary(status: number): boolean;
+  protected abstract isBinary(): boolean;
 
   /** The caller's signal does not matter any more. */
   protected unwatch(): void {
@@ -268,6 +272,7 @@ abstract class HttpTask extends Task {
       details.statusText = this.wire.statusText(response.status);
       details.headers = response.headers();
       details.data = dataOf(response, body);
+      details.body = body;
     }
     if (this.cause !== undefined) details.cause = this.cause;
     this.reject(new Class(failed.message.replace('max_body', '`maxBody`').replace('attempt_timeout', '`timeout`'), details));
@@ -320,8 +325,12 @@ abstract class HttpTask extends Task {
     try {
       follow = followRedirects && this.outgoing.follows && response.status >= 300 && response.status < 400 && this.redirect(response) !== undefined;
       signals = signalsOf(response, signalHeaders);
+      if (this.outgoing.redirect === 'error' && REDIRECTS.includes(response.status)) {
+        void cancel(response);
+        throw new TypeError(REDIRECTED);
+      }
     } catch (error) {
-      // What a transport gave is no answer.
+      // What a transport gave is no answer, or not to be one.
       this.broke(flight, Failure.Unsendable, error);
       return;
     }
@@ -343,7 +352,7 @@ abstract class HttpTask extends Task {
   /** Where an answer redirects to, if it may be followed: the same origin. */
   private redirect(response: TransportResponse): string | undefined {
     const location = response.header('location');
-    if (!location || ![301, 302, 303, 307, 308].includes(response.status)) return undefined;
+    if (!location || !REDIRECTS.includes(response.status)) return undefined;
     const here = new URL(this.elsewhere ?? this.outgoing.url);
     try {
       const there = new URL(location, here);
@@ -402,8 +411,8 @@ export class WholeTask extends HttpTask {
     this.resolve(result);
   }
 
-  protected isBinary(status: number): boolean {
-    return status < 400 && (this.type === 'arraybuffer' || this.type === 'blob');
+  protected isBinary(): boolean {
+    return this.type === 'arraybuffer' || this.type === 'blob';
   }
 }
 

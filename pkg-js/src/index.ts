@@ -24,7 +24,7 @@ export type { CxoneEventMap, PauseDetail, PauseReason } from './events.js';
 export type { CxoneResponse } from './http.js';
 export { Pagination, type Page, type PageState, type PageStyle, type PaginateOptions } from './paginate.js';
 export { PriorityRequestQueue, type QueueEntry, type QueueOptions } from './queue.js';
-export { PRIORITY, type Data, type Params, type Priority, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
+export { PRIORITY, type Data, type Params, type Priority, type Redirect, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 export type { EngineSettings, KnownLimit, Pacing } from './settings.js';
 export type { Stats } from './stats.js';
 export type { Payload, Transport, TransportRequest, TransportResponse } from './transport.js';

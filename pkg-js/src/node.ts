@@ -38,6 +38,7 @@ function dotenv(): Record<string, string | undefined> {
 
 setPlatform({
   loadSync,
+  read: (url) => readFileSync(url),
   load: async () => loadSync(),
   redirect: 'manual',
   userAgent: true,

@@ -58,6 +58,9 @@ export interface RequestConfig extends RequestOptions {
   responseType?: 'json' | 'text' | 'arraybuffer' | 'blob';
 }
 
+/** What becomes of a redirect: as of `fetch`. */
+export type Redirect = 'follow' | 'manual' | 'error';
+
 /** How a request that names no scope is given one. */
 export type ScopeBy = 'client' | 'family' | 'published' | ((method: string, url: URL) => string | readonly string[] | undefined);
 
@@ -114,16 +117,18 @@ export interface Outgoing {
   timeout: number | undefined;
   deadline: number | undefined;
   follows: boolean;
+  redirect: Redirect;
 }
 
 const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
 const RESPONSE_TYPES = ['json', 'text', 'arraybuffer', 'blob'];
 
-export function outgoing(config: RequestConfig, defaults: RequestDefaults, instance: Instance, streams: boolean): Outgoing {
+export function outgoing(config: RequestConfig & { redirect?: Redirect }, defaults: RequestDefaults, instance: Instance, streams: boolean): Outgoing {
   const method = config.method === undefined ? 'GET' : methodOf(config.method);
-  const { data } = config;
-  const follows = method === 'GET' || method === 'HEAD';
-  if (data !== undefined && follows) throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
+  const { data, redirect = 'follow' } = config;
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (!['follow', 'manual', 'error'].includes(redirect)) throw new ConfigError('redirect', "choose 'follow', 'manual' or 'error'");
+  if (data !== undefined && isRead) throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
   const { url, isOwn } = resolve(defaults, config.url, config.params);
   if (config.responseType !== undefined && !RESPONSE_TYPES.includes(config.responseType)) {
     throw new ConfigError('responseType', "choose 'json', 'text', 'arraybuffer' or 'blob'");
@@ -159,7 +164,8 @@ export function outgoing(config: RequestConfig, defaults: RequestDefaults, insta
     flags: (auth ? AUTH : 0) | (streams ? STREAM : 0) | replay,
     timeout: config.timeout === undefined ? undefined : attemptTimeout(config.timeout),
     deadline: config.deadline === undefined ? undefined : milliseconds('deadline', config.deadline),
-    follows,
+    follows: isRead && redirect === 'follow',
+    redirect,
   };
 }
 

@@ -98,7 +98,7 @@ export class Tokens implements TokenSource {
       const [url, form, authorization] = this.#credentials.request().split('\0') as [string, string, string];
       if (authorization) headers['authorization'] = authorization;
       if (form) headers['content-type'] = 'application/x-www-form-urlencoded';
-      response = await this.#transport.send({ method: form ? 'POST' : 'GET', url, headers, body: form || undefined, signal });
+      response = await this.#transport.send({ method: form ? 'POST' : 'GET', url, headers, body: form || undefined, signal, redirect: 'manual' });
       body = await read(response);
     } catch (cause) {
       if (this.#over(generation)) return false;

@@ -18,6 +18,8 @@ export interface TransportRequest {
   readonly ending?: Ending;
   /** The body of the answer will be read to its end, or given up: nobody streams it. */
   readonly whole?: boolean;
+  /** A redirect is the answer, and never followed, whatever the transport does with others. */
+  readonly redirect?: 'manual' | undefined;
 }
 
 /** A controller that was never used to abort, and how many sendings have had it. */
@@ -117,6 +119,9 @@ export interface Transport {
   send(request: TransportRequest): Promise<TransportResponse>;
 }
 
+/** Why an answer is none to who follows no redirect. */
+export const REDIRECTED = 'it redirects, which is not followed';
+
 /** Sends by `fetch`, the runtime's own unless another is given. */
 export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof globalThis.fetch): Transport {
   return {
@@ -124,14 +129,17 @@ export function fetchTransport(redirect: 'manual' | 'follow', fetch?: typeof glo
       const { method, url, headers, body, ending } = request;
       // A `fetch` of somebody else's may keep the signal.
       const signal = fetch || !ending ? request.signal : ending.sharedSignal;
-      const init: RequestInit & { duplex?: 'half' } = { method, headers, signal, redirect };
+      const init: RequestInit & { duplex?: 'half' } = { method, headers, signal, redirect: request.redirect ?? redirect };
       if (body !== undefined) {
         init.body = body as BodyInit;
         // A stream has to say so (Fetch standard); there is no other value.
         if (isStream(body)) init.duplex = 'half';
       }
       // The global one is looked up late, so that it can be replaced, and called as it wants it.
-      return new FetchResponse(await (fetch ? fetch(url, init) : globalThis.fetch(url, init)));
+      const answer = await (fetch ? fetch(url, init) : globalThis.fetch(url, init));
+      // A browser tells that there is one, and nothing of it.
+      if (answer.type === 'opaqueredirect') throw Object.assign(new TypeError(REDIRECTED), { code: 'ERR_INVALID_REDIRECT' });
+      return new FetchResponse(answer);
     },
   };
 }

@@ -18,6 +18,8 @@ export type WasmSource =
 export interface Platform {
   /** Reads and compiles the engine, where that can be done without waiting. */
   loadSync?(): CompiledWasm;
+  /** Reads a file by its URL, where `fetch` does not. */
+  read?(url: URL): ArrayBufferView<ArrayBuffer>;
   /** Reads and compiles the engine. */
   load(): Promise<CompiledWasm>;
   /** Browsers do not show redirects: there they are followed by the browser. */
@@ -93,18 +95,37 @@ export function signalHeaders({ Engine }: Instance, msHeaders: string[] = []): s
 
 function compileSync(source: WasmSource): WebAssembly.Module {
   if (source instanceof WebAssembly.Module) return source;
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-    return new WebAssembly.Module(source);
+  try {
+    if (isFile(source)) return new WebAssembly.Module(platform.read!(new URL(source)));
+    if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return new WebAssembly.Module(source);
+  } catch (cause) {
+    throw new ConfigError('wasm', `it cannot be read, or is no WebAssembly: ${WHERE}`, { cause });
   }
   throw new ConfigError(
     'wasm',
-    'a URL or a Response takes time: give it to `CxoneClient.create()` or `init()`, or give bytes or a WebAssembly.Module',
+    'give bytes or a WebAssembly.Module; a URL or a Response takes time: give it to `CxoneClient.create()` or `init()`',
   );
 }
 
+/** Can it be read without waiting? */
+function isFile(source: WasmSource): source is string | URL {
+  return !!platform.read && isUrl(source) && /^file:/.test(String(source));
+}
+
+function isUrl(source: WasmSource): source is string | URL {
+  return typeof source === 'string' || source instanceof URL;
+}
+
 async function compile(source: WasmSource): Promise<CompiledWasm> {
-  if (typeof source === 'string' || source instanceof URL) source = fetch(source);
-  if ('then' in source) source = await source;
+  if (isUrl(source) && !isFile(source)) {
+    try {
+      source = await fetch(source);
+    } catch (cause) {
+      throw new ConfigError('wasm', `it cannot be fetched: ${WHERE}`, { cause });
+    }
+  }
+  // An answer that is still to come, and whatever else: what it is, is seen then.
+  source = await (source as Exclude<WasmSource, string | URL>);
   return source instanceof Response ? compileAnswer(source) : compileSync(source);
 }
 

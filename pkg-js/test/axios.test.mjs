@@ -140,6 +140,38 @@ test('T11 T12 X28 validateStatus, and errors with their response', async (t) => 
   assert.ok(limited.cause.retryAt > new Date());
 });
 
+test('T21 each cookie that is set is there, as in axios', async (t) => {
+  const { url } = await serve(t, (request, response) => {
+    response.writeHead(request.url === '/bad' ? 400 : 200, [['Set-Cookie', 'a=1; Path=/'], ['Set-Cookie', 'b=2'], ['X-A', 'b']].flat()).end('{}');
+  });
+  const ways = [['/x', {}], ['/bad', {}], ['/x', { responseType: 'stream' }]];
+  for (const [path, options] of ways.map(([path, options]) => [path, { ...options, validateStatus: null }])) {
+    const [own, theirs] = [await api(anonymous(t, url)).get(path, options), await axios.get(url + path, options)];
+    assert.deepEqual(own.headers['set-cookie'], ['a=1; Path=/', 'b=2']);
+    assert.deepEqual(own.headers['set-cookie'], theirs.headers['set-cookie']);
+    assert.equal(own.headers['x-a'], 'b');
+  }
+});
+
+test('T21 X28 the data of an error is of its responseType, byte by byte', async (t) => {
+  const bytes = Buffer.from('{ "a":\t"\xff" }', 'latin1');
+  const { url } = await serve(t, (request, response) => {
+    response.writeHead(Number(request.url.slice(1)), { 'content-type': 'application/json' }).end(bytes);
+  });
+  const http = api(anonymous(t, url, { maxAttempts: 1 }));
+  for (const path of ['/404', '/500']) {
+    const { data } = (await rejection(http.get(path, { responseType: 'arraybuffer' }))).response;
+    assert.ok(Buffer.isBuffer(data));
+    assert.deepEqual(data, bytes);
+    assert.deepEqual((await rejection(axios.get(url + path, { responseType: 'arraybuffer' }))).response.data, bytes);
+    const blob = (await rejection(http.get(path, { responseType: 'blob' }))).response.data;
+    assert.deepEqual([Buffer.from(await blob.arrayBuffer()), blob.type], [bytes, 'application/json']);
+    const text = await rejection(http.get(path, { responseType: 'text', transitional: { forcedJSONParsing: false } }));
+    assert.equal(text.response.data, '{ "a":\t"\ufffd" }');
+    assert.deepEqual(text.cause.data, { a: '\ufffd' });
+  }
+});
+
 test('T13 X28 errors without a response', async (t) => {
   const mock = await startMock(t);
   let error = await rejection(api(anonymous(t, await nobody(), { maxAttempts: 1 })).get('/x'));

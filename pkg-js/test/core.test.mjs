@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Engine } from 'cxone-client/core';
+import { run } from './helper.mjs';
 
 const of = (outputs, type) => outputs.filter((it) => it.type === type);
 
@@ -130,4 +131,32 @@ test('what cannot be meant is told', () => {
   // Headers as `fetch` has them.
   engine.head(request, 1, 429, new Headers({ 'Retry-After': '20' }));
   assert.ok(engine.outputs().find((it) => it.type === 'notice').ms >= 20_000);
+});
+
+test('the engine is taken from where it is said to be, or that is told', async () => {
+  const sources = `
+    const { readFileSync } = await import('node:fs');
+    const file = new URL('${import.meta.resolve('cxone-client/wasm')}');
+    const bytes = readFileSync(file);
+    const make = { file: () => file, text: () => file.href, bytes: () => bytes, answer: () => new Response(bytes), later: async () => new Response(bytes),
+      missing: () => new URL('none.wasm', file), other: () => new URL('node.js', file), bad: () => new Uint8Array(3), nothing: () => null, number: () => 5, path: () => file.pathname };`;
+  const tried = async (which, how) => {
+    const { stdout, stderr } = await run(`
+      import { CxoneClient } from 'cxone-client';
+      ${sources}
+      const options = { baseUrl: 'https://h.example', wasm: make.${which}() };
+      try {
+        const cx = ${how};
+        console.log(cx.stats().sends);
+      } catch (error) {
+        console.log(error.code, error.field);
+      }`);
+    return stdout.trim() || stderr;
+  };
+  const create = 'await CxoneClient.create(options)';
+  const all = ['file', 'text', 'bytes', 'answer', 'later', 'missing', 'other', 'bad', 'nothing', 'number', 'path'];
+  const found = await Promise.all(all.map((which) => tried(which, create)));
+  assert.deepEqual(Object.fromEntries(all.map((which, i) => [which, found[i]])), Object.fromEntries(all.map((which, i) => [which, i < 5 ? '0' : 'CONFIG wasm'])));
+  assert.equal(await tried('file', 'new CxoneClient(options)'), '0');
+  assert.equal(await tried('bad', 'new CxoneClient(options)'), 'CONFIG wasm');
 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inspect } from 'node:util';
+import { format, inspect } from 'node:util';
 
 import * as cxone from 'cxone-client';
 import { anonymous, client, CREDENTIALS, ECHO, nobody, rejection, serve, startMock } from './helper.mjs';
@@ -119,8 +119,18 @@ test('X28 printing an error shows neither query, headers nor body', async (t) =>
   await mock.faults({ status: 409, headers: { 'set-cookie': 'hunter2' }, body: '{"a":"hunter2"}' });
   const error = await rejection(client(t, mock).get(`${ECHO}?q=hunter2`));
   assert.doesNotMatch(`${inspect(error)}${JSON.stringify(error)}${error.stack}`, /hunter2/);
+  assert.doesNotMatch(`${format('%o %O', error, error)}${shown(error)}`, /hunter2/);
   assert.match(inspect(error), /StatusError: Request Failed: 409 Conflict/);
-  assert.equal(error.data.a, 'hunter2', 'it is there for whoever asks');
+  assert.deepEqual([error.data.a, error.headers.get('set-cookie')], ['hunter2', 'hunter2'], 'it is there for whoever asks');
+});
+
+test('X28 the bytes that could not be parsed are not printed', async (t) => {
+  const cause = Object.assign(new Error('Response does not match'), { name: 'HTTPParserError', data: 'hunter2' });
+  const fetch = () => Promise.reject(new TypeError('fetch failed', { cause }));
+  const error = await rejection(anonymous(t, 'https://h.example', { maxAttempts: 1, fetch }).get('/x'));
+  assert.equal(error.cause.cause, cause);
+  assert.doesNotMatch(`${format('%o', error)}${shown(error)}`, /hunter2/);
+  assert.equal(cause.data, 'hunter2');
 });
 
 test('X28 settings that cannot be used are named, with what to do', () => {

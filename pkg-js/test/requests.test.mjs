@@ -356,6 +356,38 @@ test('T21 fetch takes a Request', async (t) => {
   assert.match(echo.body, /name="a"/);
 });
 
+test('X31 fetch keeps to `redirect`', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock, { concurrency: 1 });
+  const from = `/api/v2.0/redirect?to=${ECHO}`;
+  const asked = (redirect) => new Request(mock.url + from, { redirect });
+  for (const [input, init] of [[from, { redirect: 'manual' }], [asked('manual')], [asked('error'), { redirect: 'manual' }]]) {
+    assert.equal((await cx.fetch(input, init)).status, 302);
+  }
+  for (const [input, init] of [[from, { redirect: 'error' }], [asked('error')], [from, { redirect: 'error', method: 'POST' }]]) {
+    const error = await rejection(cx.fetch(input, init));
+    assert.deepEqual([error.code, error.attempts, error.cause.message], ['NETWORK', 1, 'it redirects, which is not followed']);
+  }
+  assert.equal((await mock.sent()).filter((it) => it.path === ECHO).length, 0);
+  assert.equal((await cx.fetch(asked('follow'))).status, 200);
+  assert.equal((await cx.fetch(ECHO, { redirect: 'error' })).status, 200);
+  assert.equal((await rejection(cx.fetch(from, { redirect: 'never' }))).field, 'redirect');
+});
+
+test('T21 what init leaves undefined is the Request\'s', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock);
+  const controller = new AbortController();
+  const make = () => new Request(`${mock.url}${ECHO}`, { method: 'PUT', body: 'x', headers: { 'x-a': 'b' }, signal: controller.signal });
+  const nothing = { method: undefined, body: undefined, headers: undefined, signal: undefined, priority: undefined };
+  for (const init of [nothing, { body: null }, null]) {
+    const echo = await (await cx.fetch(make(), init)).json();
+    assert.deepEqual([echo.method, echo.body, echo.headers['x-a']], ['PUT', 'x', 'b']);
+  }
+  controller.abort(new Error('mine'));
+  assert.equal((await rejection(cx.fetch(make(), nothing))).message, 'mine');
+});
+
 test('T21 an answer of fetch that nobody reads holds up nobody', async (t) => {
   const mock = await startMock(t);
   const cx = client(t, mock, { concurrency: 1 });

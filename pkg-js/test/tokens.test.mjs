@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { TokenError } from 'cxone-client';
-import { anonymous, burst, client, ECHO, events, nobody, rejection, serve, sleep, startMock } from './helper.mjs';
+import { anonymous, burst, client, ECHO, events, nobody, rejection, run, serve, sleep, startMock } from './helper.mjs';
 
 test('T1 T5 T8 client credentials are exchanged under the base URL', async (t) => {
   const mock = await startMock(t);
@@ -173,6 +173,40 @@ test('T4 a redirect of the token endpoint is not followed', async (t) => {
   const error = await rejection(client(t, mock).get(ECHO));
   assert.equal(error.message, 'OAuth Token Fetch Failed: 307 Temporary Redirect');
   assert.equal((await mock.stats()).token_requests, 1);
+});
+
+test('X17 no page follows a redirect of the token endpoint, or of discovery, either', async (t) => {
+  const stolen = [];
+  const other = await serve(t, (request, response) => {
+    stolen.push(request.url);
+    response.end('{"access_token":"x","expires_in":3600}');
+  });
+  const { url } = await serve(t, (request, response) => response.writeHead(307, { location: `${other.url}/steal` }).end());
+  const web = new URL('./web.js', import.meta.resolve('cxone-client'));
+  for (const where of [`baseUrl: '${url}'`, `issuer: '${url}', accessKeyId: 'key', accessKeySecret: 'secret'`]) {
+    const { stdout, stderr } = await run(`
+      globalThis.document = {};
+      const { readFileSync } = await import('node:fs');
+      const { CxoneClient } = await import('${web}');
+      const wasm = readFileSync(new URL('./cxone.wasm', '${web}'));
+      const cx = await CxoneClient.create({ ${where}, clientId: 'id', clientSecret: 'hunter2', wasm });
+      await cx.get('/x').catch((error) => console.log(error.code, error.message));
+      await cx.close();
+    `);
+    assert.match(stdout, /^TOKEN OAuth Token Fetch Failed: 307/, stderr);
+  }
+  assert.deepEqual(stolen, []);
+});
+
+test('T4 a redirect of the token endpoint that a browser hides is a refusal', async (t) => {
+  const modes = [];
+  const fetch = async (_, { redirect }) => {
+    modes.push(redirect);
+    return Object.defineProperties(new Response(null), { type: { value: 'opaqueredirect' }, status: { value: 0 } });
+  };
+  const error = await rejection(client(t, { url: 'https://h.example' }, { fetch }).get('/x'));
+  assert.deepEqual([error.code, error.cause.message], ['TOKEN', 'it redirects, which is not followed']);
+  assert.deepEqual(modes, ['manual'], 'once, and never again');
 });
 
 test('T4 answers without a usable token are refusals', async (t) => {
