@@ -15,6 +15,8 @@ export class Part {
   length = 0;
   /** So many of them with an earlier answer than the one that is read. */
   resumed = 0;
+  /** What its length will be, as the first answer that states it does. */
+  total: number | undefined;
   /** Names what comes, so that a later answer, or call, can go on with it. */
   etag: string | undefined;
   readonly #path: string;
@@ -51,6 +53,7 @@ export class Part {
     return this.#onDisk(async () => {
       await this.#file.truncate(0);
       this.length = this.resumed = 0;
+      this.total = undefined;
       this.#sha256 = createHash('sha256');
       this.#md5 = undefined;
       try {

@@ -185,6 +185,36 @@ test('a part that is another than the one that is missing is not taken', async (
   assert.deepEqual(names(), []);
 });
 
+test('parts of two versions do not make a file', async (t) => {
+  // None of these servers minds `If-Range`.
+  const other = async ([etag, range, rest], again = WHOLE) => {
+    const made = await store(t, (_, response, n) => {
+      if (n % 2 === 0) return response.writeHead(206, { ...(etag && { etag }), 'content-range': `bytes 5-${range}` }).end(rest);
+      response.writeHead(200, { etag: '"v1"', 'content-length': n === 1 || !again ? 10 : again.length });
+      return n === 1 || !again ? made.cut(response, 'AAAAA', 5) : response.end(again);
+    });
+    return made;
+  };
+  for (const answer of [['"v2"', '9/10', 'BBBBB'], ['W/"v1"', '9/10', 'BBBBB'], [undefined, '8/9', 'BBBB'], ['"v1"', '10/11', 'BBBBBB']]) {
+    const { url, asked, cx, file, names } = await other(answer);
+    assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 0, verified: false }, String(answer));
+    assert.deepEqual(readFileSync(file), WHOLE);
+    assert.deepEqual(asked.map(({ range }) => range), [undefined, 'bytes=5-', undefined]);
+    assert.deepEqual(names(), ['file.wav']);
+  }
+  // Neither a validator nor a total need be repeated.
+  for (const answer of [[undefined, '9/*', 'BBBBB'], ['"v1"', '9/10', 'BBBBB']]) {
+    const { url, cx, file } = await other(answer);
+    assert.equal((await download(cx, url, file)).resumed, 5);
+    assert.equal(readFileSync(file, 'utf8'), 'AAAAABBBBB');
+  }
+  const { url, asked, cx, file, names } = await other(['"v2"', '9/10', 'BBBBB'], null);
+  const error = await rejection(download(cx, url, file));
+  assert.deepEqual([error.code, error.message], ['DOWNLOAD', 'Download Error: its parts are not of one file']);
+  assert.equal(asked.length, 10);
+  assert.deepEqual(names(), []);
+});
+
 test('what is not what the server states never gets its name', async (t) => {
   const { cx, address, file, files, names } = await start(t);
   const wrong = base64('sha256', '');
@@ -243,7 +273,7 @@ test('a wrong length is told', async (t) => {
   const made = await store(t, (_, response, n) => {
     response.setHeader('etag', '"v1"');
     if (n === 1) {
-      response.setHeader('content-length', 100);
+      response.setHeader('content-length', 20);
       return made.cut(response, '0123456789', 10);
     }
     response.writeHead(206, { 'content-range': 'bytes 10-19/20' }).end('0123456789abc');
