@@ -53,9 +53,9 @@ export interface Downloaded {
  * sha-256, `x-amz-checksum-sha256`, `Content-MD5`) are checked where the server states them. Memory
  * is bounded by what the transport hands over at once.
  *
- * Rejects with a {@link DownloadError} if the file cannot be written, if its length or checksum is
- * not what the server states, or if its body keeps ending early; with the signal's reason; else as
- * its requests do.
+ * Rejects with a {@link DownloadError} if the file cannot be written, or another call of this process
+ * is writing it; if its length or checksum is not what the server states; if its body keeps ending
+ * early, or it keeps changing; with the signal's reason; else as its requests do.
  *
  * ```js
  * const { bytes, verified } = await download(cx, recordingUrl, 'recording.wav');

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -289,6 +289,33 @@ test('a wrong length is told', async (t) => {
   const never = await rejection(download(given, 'http://a.example/file', file));
   assert.deepEqual([never.code, never.message], ['DOWNLOAD', 'Download Error: its body brings nothing']);
   assert.deepEqual(names(), []);
+});
+
+test('a file has one writer at a time', async (t) => {
+  let go;
+  const may = new Promise((resolve) => (go = resolve));
+  const { url, asked, cx, file, names } = await store(t, async (_, response) => {
+    response.writeHead(200, { 'content-length': SIZE }).write(WHOLE.subarray(0, 40_000));
+    await may;
+    response.end(WHOLE.subarray(40_000));
+  });
+  const first = download(cx, url, file);
+  for (const other of [file, pathToFileURL(file), relative('.', file)]) {
+    const error = await rejection(download(cx, url, other));
+    assert.ok(error instanceof DownloadError);
+    assert.match(error.message, /file\.wav cannot be written: another download is writing it$/);
+  }
+  // One beside it does not mind.
+  const second = download(cx, url, `${file}.2`);
+  go();
+  assert.deepEqual([(await first).bytes, (await second).bytes, asked.length], [SIZE, SIZE, 2]);
+  assert.deepEqual(readFileSync(file), WHOLE);
+  assert.deepEqual(names(), ['file.wav', 'file.wav.2']);
+  // It may be written again: also after a failure.
+  await rejection(download(cx, url, file, { headers: { 'no name': '' } }));
+  await rejection(download(cx, url, join(file, 'no', 'folder')));
+  assert.match((await rejection(download(cx, url, join(file, 'no', 'folder')))).message, /ENOTDIR|ENOENT/);
+  assert.equal((await download(cx, url, file)).bytes, SIZE);
 });
 
 test('what is packed for the way is unpacked, and not measured by what is stated of the packet', async (t) => {
