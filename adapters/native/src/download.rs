@@ -36,6 +36,9 @@ const STALL: Duration = Duration::from_secs(30);
 /// So often in a row a body may end early without having brought anything.
 const IN_VAIN: u32 = 5;
 
+/// So often an answer may not go on with what is there.
+const CHANGES: u32 = 5;
+
 /// A download in the making; [`to`](Download::to) starts it.
 ///
 /// The file appears under its name when it is complete and on disk, and never before: until then
@@ -101,7 +104,7 @@ impl Download {
     pub async fn to(self, file: impl AsRef<Path>) -> Result<Downloaded, Error> {
         let target = file.as_ref().to_owned();
         let mut part = Part::open(&target).await.map_err(|error| broken(&target, error))?;
-        let mut in_vain = 0;
+        let (mut in_vain, mut changes) = (0, 0);
         loop {
             let before = part.len;
             let response = match self.request(&part)?.send_stream().await {
@@ -111,6 +114,10 @@ impl Download {
                         return Err(error);
                     }
                     part.restart().await.map_err(|error| broken(&target, error))?;
+                    changes += 1;
+                    if changes >= CHANGES {
+                        return Err(error);
+                    }
                     continue;
                 }
                 response => response?,
@@ -131,6 +138,13 @@ impl Download {
                 Err(Trouble::NoFile(status)) => {
                     let what = format!("Download Error: the answer is no file, but a {status}");
                     return Err(Error::new(ErrorKind::Download, what));
+                }
+                Err(Trouble::Changed) => {
+                    changes += 1;
+                    if changes >= CHANGES {
+                        let what = "Download Error: its parts are not of one file";
+                        return Err(Error::new(ErrorKind::Download, what));
+                    }
                 }
                 Err(Trouble::Ended(error)) => {
                     in_vain = if part.len > before { 0 } else { in_vain + 1 };
@@ -169,24 +183,21 @@ impl Download {
     /// Writes what comes. Gives whether its checksum was stated, and right.
     async fn take(&self, part: &mut Part, mut response: StreamResponse) -> Result<bool, Trouble> {
         let headers = response.headers().clone();
-        let total = match response.status() {
+        match response.status() {
             StatusCode::PARTIAL_CONTENT => {
-                let (start, total) = content_range(&headers).unwrap_or((0, None));
-                if start != part.len || part.len == 0 {
-                    // It is another part than the one that is missing.
+                if !part.goes_on(&headers) {
                     part.restart().await?;
-                    return Err(Trouble::Ended(None));
+                    return Err(Trouble::Changed);
                 }
                 part.resumed = part.len;
-                total
             }
             StatusCode::OK => {
                 part.restart().await?;
                 part.name(strong_etag(&headers)).await?;
-                number(&headers, &CONTENT_LENGTH)
+                part.total = number(&headers, &CONTENT_LENGTH);
             }
             status => return Err(Trouble::NoFile(status)),
-        };
+        }
         loop {
             match tokio::time::timeout(self.stall, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => part.write(&chunk).await?,
@@ -202,7 +213,7 @@ impl Download {
             }
         }
         part.flush().await?;
-        match total {
+        match part.total {
             Some(total) if part.len < total => return Err(Trouble::Ended(None)),
             Some(total) if part.len > total => {
                 return Err(Trouble::Wrong(format!("{} bytes of {total} came", part.len)));
@@ -223,6 +234,8 @@ enum Trouble {
     Wrong(String),
     /// The answer is none that brings a file: a redirect, or one without a body.
     NoFile(StatusCode),
+    /// It is a part, but not the missing one of the file that is there.
+    Changed,
     /// Its body ended early.
     Ended(Option<Error>),
 }
@@ -239,6 +252,8 @@ struct Part {
     file: File,
     len: u64,
     resumed: u64,
+    /// What its length will be, as the first answer that states it does.
+    total: Option<u64>,
     etag: Option<String>,
     sha256: Sha256,
     md5: Md5,
@@ -251,7 +266,8 @@ impl Part {
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).read(true).write(true).open(&path).await?;
         let (sha256, md5) = (Sha256::new(), Md5::new());
-        let mut part = Part { path, file, len: 0, resumed: 0, etag: None, sha256, md5 };
+        let mut part =
+            Part { path, file, len: 0, resumed: 0, total: None, etag: None, sha256, md5 };
         part.etag = fs::read_to_string(part.etag_path()).await.ok().filter(|tag| is_strong(tag));
         if part.etag.is_none() {
             part.restart().await?;
@@ -286,9 +302,27 @@ impl Part {
     async fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0).await?;
         self.file.seek(io::SeekFrom::Start(0)).await?;
-        (self.len, self.resumed) = (0, 0);
+        (self.len, self.resumed, self.total) = (0, 0, None);
         (self.sha256, self.md5) = (Sha256::new(), Md5::new());
         self.name(None).await
+    }
+
+    /// Does an answer bring the part that is missing, of the version that is there? Not every
+    /// server minds `If-Range`.
+    fn goes_on(&mut self, headers: &HeaderMap) -> bool {
+        let Some(etag) = &self.etag else { return false };
+        let Some((start, total)) = content_range(headers) else { return false };
+        let is_same = headers.get(ETAG).is_none_or(|other| other.as_bytes() == etag.as_bytes());
+        if self.len == 0 || start != self.len || !is_same {
+            return false;
+        }
+        match (self.total, total) {
+            (Some(first), Some(total)) => first == total,
+            _ => {
+                self.total = self.total.or(total);
+                true
+            }
+        }
     }
 
     /// Keeps what names the version that comes, for a later call.
