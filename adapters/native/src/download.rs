@@ -1,6 +1,7 @@
 //! A file streamed to disk: whole and checked, or not there.
 
 use std::fmt;
+use std::fs::{Metadata, TryLockError};
 use std::io::{self, ErrorKind as Io};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,11 @@ const IN_VAIN: u32 = 5;
 
 /// So often an answer may not go on with what is there.
 const CHANGES: u32 = 5;
+
+/// So often, and so far apart, it is looked whether a file is written: by a download that was given
+/// up a moment ago it is until the disk has what that had in hand.
+const LAST_WRITES: u32 = 10;
+const LAST_WRITE: Duration = Duration::from_millis(20);
 
 /// A download in the making; [`to`](Download::to) starts it.
 ///
@@ -99,8 +105,10 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Download`] if it cannot be written, if its length or checksum is not what the
-    /// server states, or if its body keeps ending early; else those of its requests.
+    /// [`ErrorKind::Download`] if it cannot be written, or another download is writing it (then its
+    /// source is an [`io::Error`] of the kind `ResourceBusy`); if its length or checksum is not what
+    /// the server states; if its body keeps ending early, or it keeps changing; else those of its
+    /// requests.
     pub async fn to(self, file: impl AsRef<Path>) -> Result<Downloaded, Error> {
         let target = file.as_ref().to_owned();
         let mut part = Part::open(&target).await.map_err(|error| broken(&target, error))?;
@@ -263,8 +271,7 @@ impl Part {
     /// Opens what an earlier call has left, or nothing.
     async fn open(target: &Path) -> io::Result<Part> {
         let path = beside(target, ".part");
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).read(true).write(true).open(&path).await?;
+        let file = lock(&path).await?;
         let (sha256, md5) = (Sha256::new(), Md5::new());
         let mut part =
             Part { path, file, len: 0, resumed: 0, total: None, etag: None, sha256, md5 };
@@ -356,8 +363,9 @@ impl Part {
     async fn finish(self, target: &Path) -> io::Result<()> {
         self.file.sync_all().await?;
         let etag = self.etag_path();
-        drop(self.file);
+        // Locked until it has its name: nobody may begin anew with it.
         fs::rename(&self.path, target).await?;
+        drop(self.file);
         missing_is_fine(fs::remove_file(etag).await)?;
         sync_folder(target).await
     }
@@ -370,6 +378,39 @@ impl Part {
     fn etag_path(&self) -> PathBuf {
         beside(&self.path, ".etag")
     }
+}
+
+/// Opens a file that nobody else writes, and keeps others from it until it is closed, even by a kill.
+async fn lock(path: &Path) -> io::Result<File> {
+    for _ in 0..LAST_WRITES {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        let file = options.open(path).await?.into_std().await;
+        match file.try_lock() {
+            // What was opened may have got its name meanwhile, and is nobody's part then.
+            // Some file systems know no locks: there it is for the user to see to.
+            Ok(()) | Err(TryLockError::Error(_)) => match fs::metadata(path).await {
+                Ok(there) if is_same(&file.metadata()?, &there) => return Ok(File::from_std(file)),
+                Ok(_) => {}
+                Err(error) => missing_is_fine(Err(error))?,
+            },
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LAST_WRITE).await,
+        }
+    }
+    Err(io::Error::new(Io::ResourceBusy, "another download is writing it"))
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// What names a file is not told here; when it was made and written, and its length, nearly do.
+#[cfg(not(unix))]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    let of = |it: &Metadata| (it.len(), it.created().ok(), it.modified().ok());
+    of(one) == of(other)
 }
 
 /// A rename is on disk when its folder is. (Windows has no such thing.)

@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -318,6 +320,73 @@ async fn a_file_that_keeps_changing_is_given_up() {
     assert!(error.to_string().ends_with("its parts are not of one file"), "{error}");
     assert_eq!(asked.await.unwrap().len(), 10);
     assert!(!dir.file().exists());
+}
+
+#[tokio::test]
+async fn a_file_has_one_writer_at_a_time() {
+    let dir = Dir::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let client = || Client::builder().base_url(&address).no_auth().build().unwrap();
+    let first = tokio::spawn(client().download("/file").to(dir.file()));
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(whole("\"v1\"", 10, "AAAAA").as_bytes()).await.unwrap();
+    // Another client, as of another process: it is asked of the file system.
+    let error = client().download("/file").to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Download);
+    assert!(error.to_string().ends_with("another download is writing it"), "{error}");
+    let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(source.kind(), io::ErrorKind::ResourceBusy);
+    stream.write_all(b"AAAAA").await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap().bytes, 10);
+    assert_eq!(fs::read_to_string(dir.file()).unwrap(), "AAAAAAAAAA");
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn downloads_into_one_file_publish_no_hole() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    // Each may find the file in any state, and some wait for one that is about to end.
+    let (mut done, mut busy) = (0, 0);
+    for _ in 0..10 {
+        let each = (0..8).map(|_| tokio::spawn(client.download(&address).to(dir.file())));
+        for each in each.collect::<Vec<_>>() {
+            match each.await.unwrap() {
+                Ok(file) => {
+                    assert_eq!((file.bytes, file.verified), (100_000, true));
+                    done += 1;
+                }
+                Err(error) => {
+                    assert!(
+                        error.to_string().ends_with("another download is writing it"),
+                        "{error}"
+                    );
+                    busy += 1;
+                }
+            }
+            // None is half, whoever else is at it.
+            assert!(!dir.file().exists() || fs::read(dir.file()).unwrap() == bytes(100_000));
+        }
+    }
+    assert!(done >= 10, "{done} done, {busy} refused");
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn one_that_was_given_up_keeps_nobody_from_the_file() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for wait in [0, 1, 2, 5, 10] {
+        let download = client.download(&address).to(dir.file());
+        let _ = timeout(Duration::from_millis(wait), download).await;
+        assert_eq!(client.download(&address).to(dir.file()).await.unwrap().bytes, 100_000);
+        assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+    }
 }
 
 #[tokio::test]
