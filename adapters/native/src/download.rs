@@ -389,15 +389,24 @@ async fn lock(path: &Path) -> io::Result<File> {
         match file.try_lock() {
             // What was opened may have got its name meanwhile, and is nobody's part then.
             // Some file systems know no locks: there it is for the user to see to.
-            Ok(()) | Err(TryLockError::Error(_)) => match fs::metadata(path).await {
-                Ok(there) if is_same(&file.metadata()?, &there) => return Ok(File::from_std(file)),
-                Ok(_) => {}
-                Err(error) => missing_is_fine(Err(error))?,
-            },
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                if is_at(path, &file).await? {
+                    return Ok(File::from_std(file));
+                }
+            }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(LAST_WRITE).await,
         }
     }
     Err(io::Error::new(Io::ResourceBusy, "another download is writing it"))
+}
+
+/// Is a file still the one of this path?
+async fn is_at(path: &Path, file: &std::fs::File) -> io::Result<bool> {
+    match fs::metadata(path).await {
+        Ok(there) => Ok(is_same(&file.metadata()?, &there)),
+        Err(error) if error.kind() == Io::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(unix)]
@@ -465,5 +474,23 @@ fn broken(target: &Path, error: io::Error) -> Error {
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download").field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_got_its_name_is_nobodys_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.part");
+        fs::write(&path, "whole").await.unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        assert!(is_at(&path, &file).await.unwrap());
+        fs::rename(&path, dir.path().join("file")).await.unwrap();
+        assert!(!is_at(&path, &file).await.unwrap());
+        fs::write(&path, "").await.unwrap();
+        assert!(!is_at(&path, &file).await.unwrap());
     }
 }
