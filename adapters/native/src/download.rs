@@ -112,16 +112,34 @@ impl Download {
     pub async fn to(self, file: impl AsRef<Path>) -> Result<Downloaded, Error> {
         let target = file.as_ref().to_owned();
         let mut part = Part::open(&target).await.map_err(|error| broken(&target, error))?;
+        match self.fill(&mut part, &target).await {
+            Ok(verified) => {
+                let Part { len: bytes, resumed, .. } = part;
+                part.finish(&target).await.map_err(|error| broken(&target, error))?;
+                Ok(Downloaded { path: target, bytes, resumed, verified })
+            }
+            Err(error) => {
+                if part.len == 0 || part.etag.is_none() {
+                    // No later call can go on with it.
+                    let _ = part.remove().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Fetches until it is complete. Gives whether its checksum was stated, and right.
+    async fn fill(&self, part: &mut Part, target: &Path) -> Result<bool, Error> {
         let (mut in_vain, mut changes) = (0, 0);
         loop {
             let before = part.len;
-            let response = match self.request(&part)?.send_stream().await {
+            let response = match self.request(part)?.send_stream().await {
                 // What is there is no part of what is there now.
                 Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
                     if before == 0 {
                         return Err(error);
                     }
-                    part.restart().await.map_err(|error| broken(&target, error))?;
+                    part.restart().await.map_err(|error| broken(target, error))?;
                     changes += 1;
                     if changes >= CHANGES {
                         return Err(error);
@@ -130,17 +148,12 @@ impl Download {
                 }
                 response => response?,
             };
-            match self.take(&mut part, response).await {
-                Ok(verified) => {
-                    let resumed = part.resumed;
-                    let bytes = part.len;
-                    part.finish(&target).await.map_err(|error| broken(&target, error))?;
-                    return Ok(Downloaded { path: target, bytes, resumed, verified });
-                }
-                Err(Trouble::Disk(error)) => return Err(broken(&target, error)),
+            match self.take(part, response).await {
+                Ok(verified) => return Ok(verified),
+                Err(Trouble::Disk(error)) => return Err(broken(target, error)),
                 Err(Trouble::Wrong(what)) => {
                     // Nobody may go on with it.
-                    let _ = part.remove().await;
+                    part.restart().await.map_err(|error| broken(target, error))?;
                     return Err(Error::new(ErrorKind::Download, format!("Download Error: {what}")));
                 }
                 Err(Trouble::NoFile(status)) => {

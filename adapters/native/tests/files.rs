@@ -344,6 +344,31 @@ async fn a_file_has_one_writer_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_no_later_call_can_go_on_with_is_not_left() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for status in [302, 204, 304, 403, 404, 416] {
+        mock.script(Rule::on("/files/", Fault::status(status)));
+        client.download(&address).to(dir.file()).await.unwrap_err();
+        assert_eq!(dir.names(), Vec::<String>::new(), "{status}");
+    }
+    mock.script(Rule::on("/files/", Fault::truncate(0)).times(5));
+    client.download(&address).to(dir.file()).await.unwrap_err();
+    assert_eq!(dir.names(), Vec::<String>::new());
+    // Of these bytes nobody knows the version.
+    let answer = |etag| vec![whole(etag, 10, "AAAAA"), "HTTP/1.1 404 Not Found\r\n\r\n".into()];
+    for (etag, left) in [("W/\"v1\"", 0), ("\"v1\"", 2)] {
+        let (address, _) = answers(answer(etag)).await;
+        let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+        let error = client.download("/file").to(dir.file()).await.unwrap_err();
+        assert_eq!(error.status().unwrap().as_u16(), 404);
+        assert_eq!(dir.names().len(), left, "{etag}");
+    }
+}
+
+#[tokio::test]
 async fn downloads_into_one_file_publish_no_hole() {
     let dir = Dir::new();
     let mock = Mock::builder().start().await.unwrap();
