@@ -18,6 +18,9 @@ const STALL = 30_000;
 /** So often in a row a body may end early without having brought anything. */
 const IN_VAIN = 5;
 
+/** So often an answer may not go on with what is there. */
+const CHANGES = 5;
+
 /** So often a result's address is asked for anew, when it had died before it was used. */
 const NEW_ADDRESSES = 2;
 
@@ -50,9 +53,9 @@ export interface Downloaded {
  * sha-256, `x-amz-checksum-sha256`, `Content-MD5`) are checked where the server states them. Memory
  * is bounded by what the transport hands over at once.
  *
- * Rejects with a {@link DownloadError} if the file cannot be written, if its length or checksum is
- * not what the server states, or if its body keeps ending early; with the signal's reason; else as
- * its requests do.
+ * Rejects with a {@link DownloadError} if the file cannot be written, or another call of this process
+ * is writing it; if its length or checksum is not what the server states; if its body keeps ending
+ * early, or it keeps changing; with the signal's reason; else as its requests do.
  *
  * ```js
  * const { bytes, verified } = await download(cx, recordingUrl, 'recording.wav');
@@ -64,7 +67,7 @@ export async function download(cx: CxoneClient, url: string | URL, file: string 
   checkSignal(request.signal);
   const part = await Part.open(file instanceof URL ? fileURLToPath(file) : file);
   try {
-    for (let inVain = 0; ; ) {
+    for (let inVain = 0, changes = 0; ; ) {
       const before = part.length;
       // An encoding of the transport's would make lengths and ranges those of something else.
       const fields = new Headers(headers as HeadersInit);
@@ -82,6 +85,7 @@ export async function download(cx: CxoneClient, url: string | URL, file: string 
         // What is there is no part of what is there now.
         if (!(error instanceof CxoneError && error.status === 416 && before > 0)) throw error;
         await part.restart();
+        if (++changes >= CHANGES) throw error;
         continue;
       }
       const end = await take(part, response, stallTimeout, request.signal);
@@ -89,6 +93,10 @@ export async function download(cx: CxoneClient, url: string | URL, file: string 
         const { length: bytes, resumed } = part;
         await part.finish();
         return { path: part.target, bytes, resumed, verified: end.verified };
+      }
+      if ('changed' in end) {
+        if (++changes >= CHANGES) throw new DownloadError('Download Error: its parts are not of one file', detailsOf(response));
+        continue;
       }
       inVain = part.length > before ? 0 : inVain + 1;
       if (inVain >= IN_VAIN) throw end.error ?? new DownloadError('Download Error: its body brings nothing', detailsOf(response));
@@ -130,30 +138,29 @@ export async function runJobTo(
   }
 }
 
-/** What an answer has come to: the file is there, and maybe verified; or its body ended early, maybe with an error. */
-type End = { verified: boolean } | { error: unknown };
+/** Its body ended early, maybe with an error. */
+type Early = { error: unknown };
+
+/** What an answer has come to: the file is there, and maybe verified; or ended early; or it is a part, but not the missing one of the file that is there. */
+type End = { verified: boolean } | { changed: true } | Early;
 
 /** Writes what comes. */
 async function take(part: Part, response: Response, stallTimeout: number, signal: AbortSignal | null | undefined): Promise<End> {
   const { status, headers } = response;
   // Something unpacks such a body on its way here: what is stated of it is not of what comes.
   const isPacked = !/^(identity)?$/i.test(headers.get('content-encoding') ?? '');
-  const range = /^bytes (\d+)-\d*\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
-  let stated: string | null | undefined;
-  if (status === 206 && !isPacked && part.length > 0 && Number(range?.[1]) === part.length) {
+  if (status === 206 && !isPacked && goesOn(part, headers)) {
     part.resumed = part.length;
-    stated = range?.[2];
   } else if (status === 200) {
-    stated = isPacked ? undefined : headers.get('content-length');
     await part.restart(isPacked ? undefined : strongEtag(headers), isPacked ? undefined : headers.get('content-md5')?.trim());
+    part.total = isPacked ? undefined : number(headers.get('content-length'));
   } else {
     void response.body?.cancel().catch(() => {});
     if (status !== 206) throw new DownloadError(`Download Error: the answer is no file, but a ${status}`, detailsOf(response));
-    // It is another part than the one that is missing.
     await part.restart();
-    return { error: undefined };
+    return { changed: true };
   }
-  const total = stated && /^\d+$/.test(stated) ? Number(stated) : undefined;
+  const { total } = part;
   const early = await read(part, response, stallTimeout, signal);
   if (early) return early;
   if (total !== undefined && part.length < total) return { error: undefined };
@@ -166,8 +173,21 @@ async function take(part: Part, response: Response, stallTimeout: number, signal
   throw new DownloadError(`Download Error: ${wrong}`, detailsOf(response));
 }
 
+/** Does an answer bring the part that is missing, of the version that is there? Not every server minds `If-Range`. */
+function goesOn(part: Part, headers: Headers): boolean {
+  const range = /^bytes (\d+)-\d*\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
+  if (part.etag === undefined || part.length === 0 || Number(range?.[1]) !== part.length) return false;
+  const total = number(range?.[2]);
+  const first = (part.total ??= total);
+  return (headers.get('etag') ?? part.etag) === part.etag && (total ?? first) === first;
+}
+
+function number(text: string | null | undefined): number | undefined {
+  return text && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
 /** Writes the body. `undefined`: it came to its end. */
-async function read(part: Part, response: Response, stallTimeout: number, signal: AbortSignal | null | undefined): Promise<End | undefined> {
+async function read(part: Part, response: Response, stallTimeout: number, signal: AbortSignal | null | undefined): Promise<Early | undefined> {
   const reader = response.body?.getReader();
   if (!reader) return undefined;
   // What is waited for then ends at once, whatever the transport makes of it.

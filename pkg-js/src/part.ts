@@ -2,11 +2,14 @@
 
 import { createHash, type Hash } from 'node:crypto';
 import { constants, open, readFile, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 import { DownloadError } from './errors.js';
 
 const CHUNK = 64 * 1024;
+
+/** The files that are being written, by path: two writers of one would leave a hole in it. */
+const going = new Set<string>();
 
 export class Part {
   /** What it will be. */
@@ -15,9 +18,12 @@ export class Part {
   length = 0;
   /** So many of them with an earlier answer than the one that is read. */
   resumed = 0;
+  /** What its length will be, as the first answer that states it does. */
+  total: number | undefined;
   /** Names what comes, so that a later answer, or call, can go on with it. */
   etag: string | undefined;
   readonly #path: string;
+  readonly #key: string;
   #file!: FileHandle;
   #isOpen = false;
   /** Of all that has come. */
@@ -28,16 +34,20 @@ export class Part {
   private constructor(target: string) {
     this.target = target;
     this.#path = `${target}.part`;
+    // The process may change its folder meanwhile.
+    this.#key = resolve(target);
   }
 
   /** Opens what an earlier call has left, or nothing. */
   static async open(target: string): Promise<Part> {
     const part = new Part(target);
-    await part.#onDisk(async () => {
-      part.#file = await open(part.#path, constants.O_RDWR | constants.O_CREAT);
-      part.#isOpen = true;
-    });
+    if (going.has(part.#key)) throw new DownloadError(`Download Error: ${target} cannot be written: another download is writing it`);
+    going.add(part.#key);
     try {
+      await part.#onDisk(async () => {
+        part.#file = await open(part.#path, constants.O_RDWR | constants.O_CREAT);
+        part.#isOpen = true;
+      });
       await part.#recall();
     } catch (error) {
       await part.close();
@@ -51,6 +61,7 @@ export class Part {
     return this.#onDisk(async () => {
       await this.#file.truncate(0);
       this.length = this.resumed = 0;
+      this.total = undefined;
       this.#sha256 = createHash('sha256');
       this.#md5 = undefined;
       try {
@@ -103,11 +114,15 @@ export class Part {
 
   /** Leaves what a later call can go on with, and nothing else. */
   async close(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    await this.#file.close();
-    if (this.etag !== undefined && this.length > 0) return;
-    for (const path of [this.#path, this.#etagPath]) await rm(path, { force: true }).catch(() => {});
+    try {
+      if (!this.#isOpen) return;
+      this.#isOpen = false;
+      await this.#file.close();
+      if (this.etag !== undefined && this.length > 0) return;
+      for (const path of [this.#path, this.#etagPath]) await rm(path, { force: true }).catch(() => {});
+    } finally {
+      going.delete(this.#key);
+    }
   }
 
   get #etagPath(): string {

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -185,6 +185,36 @@ test('a part that is another than the one that is missing is not taken', async (
   assert.deepEqual(names(), []);
 });
 
+test('parts of two versions do not make a file', async (t) => {
+  // None of these servers minds `If-Range`.
+  const other = async ([etag, range, rest], again = WHOLE) => {
+    const made = await store(t, (_, response, n) => {
+      if (n % 2 === 0) return response.writeHead(206, { ...(etag && { etag }), 'content-range': `bytes 5-${range}` }).end(rest);
+      response.writeHead(200, { etag: '"v1"', 'content-length': n === 1 || !again ? 10 : again.length });
+      return n === 1 || !again ? made.cut(response, 'AAAAA', 5) : response.end(again);
+    });
+    return made;
+  };
+  for (const answer of [['"v2"', '9/10', 'BBBBB'], ['W/"v1"', '9/10', 'BBBBB'], [undefined, '8/9', 'BBBB'], ['"v1"', '10/11', 'BBBBBB']]) {
+    const { url, asked, cx, file, names } = await other(answer);
+    assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 0, verified: false }, String(answer));
+    assert.deepEqual(readFileSync(file), WHOLE);
+    assert.deepEqual(asked.map(({ range }) => range), [undefined, 'bytes=5-', undefined]);
+    assert.deepEqual(names(), ['file.wav']);
+  }
+  // Neither a validator nor a total need be repeated.
+  for (const answer of [[undefined, '9/*', 'BBBBB'], ['"v1"', '9/10', 'BBBBB']]) {
+    const { url, cx, file } = await other(answer);
+    assert.equal((await download(cx, url, file)).resumed, 5);
+    assert.equal(readFileSync(file, 'utf8'), 'AAAAABBBBB');
+  }
+  const { url, asked, cx, file, names } = await other(['"v2"', '9/10', 'BBBBB'], null);
+  const error = await rejection(download(cx, url, file));
+  assert.deepEqual([error.code, error.message], ['DOWNLOAD', 'Download Error: its parts are not of one file']);
+  assert.equal(asked.length, 10);
+  assert.deepEqual(names(), []);
+});
+
 test('what is not what the server states never gets its name', async (t) => {
   const { cx, address, file, files, names } = await start(t);
   const wrong = base64('sha256', '');
@@ -243,7 +273,7 @@ test('a wrong length is told', async (t) => {
   const made = await store(t, (_, response, n) => {
     response.setHeader('etag', '"v1"');
     if (n === 1) {
-      response.setHeader('content-length', 100);
+      response.setHeader('content-length', 20);
       return made.cut(response, '0123456789', 10);
     }
     response.writeHead(206, { 'content-range': 'bytes 10-19/20' }).end('0123456789abc');
@@ -259,6 +289,33 @@ test('a wrong length is told', async (t) => {
   const never = await rejection(download(given, 'http://a.example/file', file));
   assert.deepEqual([never.code, never.message], ['DOWNLOAD', 'Download Error: its body brings nothing']);
   assert.deepEqual(names(), []);
+});
+
+test('a file has one writer at a time', async (t) => {
+  let go;
+  const may = new Promise((resolve) => (go = resolve));
+  const { url, asked, cx, file, names } = await store(t, async (_, response) => {
+    response.writeHead(200, { 'content-length': SIZE }).write(WHOLE.subarray(0, 40_000));
+    await may;
+    response.end(WHOLE.subarray(40_000));
+  });
+  const first = download(cx, url, file);
+  for (const other of [file, pathToFileURL(file), relative('.', file)]) {
+    const error = await rejection(download(cx, url, other));
+    assert.ok(error instanceof DownloadError);
+    assert.match(error.message, /file\.wav cannot be written: another download is writing it$/);
+  }
+  // One beside it does not mind.
+  const second = download(cx, url, `${file}.2`);
+  go();
+  assert.deepEqual([(await first).bytes, (await second).bytes, asked.length], [SIZE, SIZE, 2]);
+  assert.deepEqual(readFileSync(file), WHOLE);
+  assert.deepEqual(names(), ['file.wav', 'file.wav.2']);
+  // It may be written again: also after a failure.
+  await rejection(download(cx, url, file, { headers: { 'no name': '' } }));
+  await rejection(download(cx, url, join(file, 'no', 'folder')));
+  assert.match((await rejection(download(cx, url, join(file, 'no', 'folder')))).message, /ENOTDIR|ENOENT/);
+  assert.equal((await download(cx, url, file)).bytes, SIZE);
 });
 
 test('what is packed for the way is unpacked, and not measured by what is stated of the packet', async (t) => {

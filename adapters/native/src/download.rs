@@ -1,6 +1,7 @@
 //! A file streamed to disk: whole and checked, or not there.
 
 use std::fmt;
+use std::fs::{Metadata, TryLockError};
 use std::io::{self, ErrorKind as Io};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,14 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// So often in a row a body may end early without having brought anything.
 const IN_VAIN: u32 = 5;
+
+/// So often an answer may not go on with what is there.
+const CHANGES: u32 = 5;
+
+/// So often, and so far apart, it is looked whether a file is written: by a download that was given
+/// up a moment ago it is until the disk has what that had in hand.
+const LAST_WRITES: u32 = 10;
+const LAST_WRITE: Duration = Duration::from_millis(20);
 
 /// A download in the making; [`to`](Download::to) starts it.
 ///
@@ -96,41 +105,67 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Download`] if it cannot be written, if its length or checksum is not what the
-    /// server states, or if its body keeps ending early; else those of its requests.
+    /// [`ErrorKind::Download`] if it cannot be written, or another download is writing it (then its
+    /// source is an [`io::Error`] of the kind `ResourceBusy`); if its length or checksum is not what
+    /// the server states; if its body keeps ending early, or it keeps changing; else those of its
+    /// requests.
     pub async fn to(self, file: impl AsRef<Path>) -> Result<Downloaded, Error> {
         let target = file.as_ref().to_owned();
         let mut part = Part::open(&target).await.map_err(|error| broken(&target, error))?;
-        let mut in_vain = 0;
+        match self.fill(&mut part, &target).await {
+            Ok(verified) => {
+                let Part { len: bytes, resumed, .. } = part;
+                part.finish(&target).await.map_err(|error| broken(&target, error))?;
+                Ok(Downloaded { path: target, bytes, resumed, verified })
+            }
+            Err(error) => {
+                if part.len == 0 || part.etag.is_none() {
+                    // No later call can go on with it.
+                    let _ = part.remove().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Fetches until it is complete. Gives whether its checksum was stated, and right.
+    async fn fill(&self, part: &mut Part, target: &Path) -> Result<bool, Error> {
+        let (mut in_vain, mut changes) = (0, 0);
         loop {
             let before = part.len;
-            let response = match self.request(&part)?.send_stream().await {
+            let response = match self.request(part)?.send_stream().await {
                 // What is there is no part of what is there now.
                 Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
                     if before == 0 {
                         return Err(error);
                     }
-                    part.restart().await.map_err(|error| broken(&target, error))?;
+                    part.restart().await.map_err(|error| broken(target, error))?;
+                    changes += 1;
+                    if changes >= CHANGES {
+                        return Err(error);
+                    }
                     continue;
                 }
                 response => response?,
             };
-            match self.take(&mut part, response).await {
-                Ok(verified) => {
-                    let resumed = part.resumed;
-                    let bytes = part.len;
-                    part.finish(&target).await.map_err(|error| broken(&target, error))?;
-                    return Ok(Downloaded { path: target, bytes, resumed, verified });
-                }
-                Err(Trouble::Disk(error)) => return Err(broken(&target, error)),
+            match self.take(part, response).await {
+                Ok(verified) => return Ok(verified),
+                Err(Trouble::Disk(error)) => return Err(broken(target, error)),
                 Err(Trouble::Wrong(what)) => {
                     // Nobody may go on with it.
-                    let _ = part.remove().await;
+                    part.restart().await.map_err(|error| broken(target, error))?;
                     return Err(Error::new(ErrorKind::Download, format!("Download Error: {what}")));
                 }
                 Err(Trouble::NoFile(status)) => {
                     let what = format!("Download Error: the answer is no file, but a {status}");
                     return Err(Error::new(ErrorKind::Download, what));
+                }
+                Err(Trouble::Changed) => {
+                    changes += 1;
+                    if changes >= CHANGES {
+                        let what = "Download Error: its parts are not of one file";
+                        return Err(Error::new(ErrorKind::Download, what));
+                    }
                 }
                 Err(Trouble::Ended(error)) => {
                     in_vain = if part.len > before { 0 } else { in_vain + 1 };
@@ -169,24 +204,21 @@ impl Download {
     /// Writes what comes. Gives whether its checksum was stated, and right.
     async fn take(&self, part: &mut Part, mut response: StreamResponse) -> Result<bool, Trouble> {
         let headers = response.headers().clone();
-        let total = match response.status() {
+        match response.status() {
             StatusCode::PARTIAL_CONTENT => {
-                let (start, total) = content_range(&headers).unwrap_or((0, None));
-                if start != part.len || part.len == 0 {
-                    // It is another part than the one that is missing.
+                if !part.goes_on(&headers) {
                     part.restart().await?;
-                    return Err(Trouble::Ended(None));
+                    return Err(Trouble::Changed);
                 }
                 part.resumed = part.len;
-                total
             }
             StatusCode::OK => {
                 part.restart().await?;
                 part.name(strong_etag(&headers)).await?;
-                number(&headers, &CONTENT_LENGTH)
+                part.total = number(&headers, &CONTENT_LENGTH);
             }
             status => return Err(Trouble::NoFile(status)),
-        };
+        }
         loop {
             match tokio::time::timeout(self.stall, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => part.write(&chunk).await?,
@@ -202,7 +234,7 @@ impl Download {
             }
         }
         part.flush().await?;
-        match total {
+        match part.total {
             Some(total) if part.len < total => return Err(Trouble::Ended(None)),
             Some(total) if part.len > total => {
                 return Err(Trouble::Wrong(format!("{} bytes of {total} came", part.len)));
@@ -223,6 +255,8 @@ enum Trouble {
     Wrong(String),
     /// The answer is none that brings a file: a redirect, or one without a body.
     NoFile(StatusCode),
+    /// It is a part, but not the missing one of the file that is there.
+    Changed,
     /// Its body ended early.
     Ended(Option<Error>),
 }
@@ -239,6 +273,8 @@ struct Part {
     file: File,
     len: u64,
     resumed: u64,
+    /// What its length will be, as the first answer that states it does.
+    total: Option<u64>,
     etag: Option<String>,
     sha256: Sha256,
     md5: Md5,
@@ -248,10 +284,10 @@ impl Part {
     /// Opens what an earlier call has left, or nothing.
     async fn open(target: &Path) -> io::Result<Part> {
         let path = beside(target, ".part");
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).read(true).write(true).open(&path).await?;
+        let file = lock(&path).await?;
         let (sha256, md5) = (Sha256::new(), Md5::new());
-        let mut part = Part { path, file, len: 0, resumed: 0, etag: None, sha256, md5 };
+        let mut part =
+            Part { path, file, len: 0, resumed: 0, total: None, etag: None, sha256, md5 };
         part.etag = fs::read_to_string(part.etag_path()).await.ok().filter(|tag| is_strong(tag));
         if part.etag.is_none() {
             part.restart().await?;
@@ -286,9 +322,27 @@ impl Part {
     async fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0).await?;
         self.file.seek(io::SeekFrom::Start(0)).await?;
-        (self.len, self.resumed) = (0, 0);
+        (self.len, self.resumed, self.total) = (0, 0, None);
         (self.sha256, self.md5) = (Sha256::new(), Md5::new());
         self.name(None).await
+    }
+
+    /// Does an answer bring the part that is missing, of the version that is there? Not every
+    /// server minds `If-Range`.
+    fn goes_on(&mut self, headers: &HeaderMap) -> bool {
+        let Some(etag) = &self.etag else { return false };
+        let Some((start, total)) = content_range(headers) else { return false };
+        let is_same = headers.get(ETAG).is_none_or(|other| other.as_bytes() == etag.as_bytes());
+        if self.len == 0 || start != self.len || !is_same {
+            return false;
+        }
+        match (self.total, total) {
+            (Some(first), Some(total)) => first == total,
+            _ => {
+                self.total = self.total.or(total);
+                true
+            }
+        }
     }
 
     /// Keeps what names the version that comes, for a later call.
@@ -322,8 +376,9 @@ impl Part {
     async fn finish(self, target: &Path) -> io::Result<()> {
         self.file.sync_all().await?;
         let etag = self.etag_path();
-        drop(self.file);
+        // Locked until it has its name: nobody may begin anew with it.
         fs::rename(&self.path, target).await?;
+        drop(self.file);
         missing_is_fine(fs::remove_file(etag).await)?;
         sync_folder(target).await
     }
@@ -336,6 +391,48 @@ impl Part {
     fn etag_path(&self) -> PathBuf {
         beside(&self.path, ".etag")
     }
+}
+
+/// Opens a file that nobody else writes, and keeps others from it until it is closed, even by a kill.
+async fn lock(path: &Path) -> io::Result<File> {
+    for _ in 0..LAST_WRITES {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        let file = options.open(path).await?.into_std().await;
+        match file.try_lock() {
+            // What was opened may have got its name meanwhile, and is nobody's part then.
+            // Some file systems know no locks: there it is for the user to see to.
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                if is_at(path, &file).await? {
+                    return Ok(File::from_std(file));
+                }
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LAST_WRITE).await,
+        }
+    }
+    Err(io::Error::new(Io::ResourceBusy, "another download is writing it"))
+}
+
+/// Is a file still the one of this path?
+async fn is_at(path: &Path, file: &std::fs::File) -> io::Result<bool> {
+    match fs::metadata(path).await {
+        Ok(there) => Ok(is_same(&file.metadata()?, &there)),
+        Err(error) if error.kind() == Io::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// What names a file is not told here; when it was made and written, and its length, nearly do.
+#[cfg(not(unix))]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    let of = |it: &Metadata| (it.len(), it.created().ok(), it.modified().ok());
+    of(one) == of(other)
 }
 
 /// A rename is on disk when its folder is. (Windows has no such thing.)
@@ -390,5 +487,23 @@ fn broken(target: &Path, error: io::Error) -> Error {
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download").field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_got_its_name_is_nobodys_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.part");
+        fs::write(&path, "whole").await.unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        assert!(is_at(&path, &file).await.unwrap());
+        fs::rename(&path, dir.path().join("file")).await.unwrap();
+        assert!(!is_at(&path, &file).await.unwrap());
+        fs::write(&path, "").await.unwrap();
+        assert!(!is_at(&path, &file).await.unwrap());
     }
 }

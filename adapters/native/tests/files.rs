@@ -2,16 +2,21 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{builder, client};
-use cxone_client::{ErrorKind, JobStyle};
+use cxone_client::{Client, ErrorKind, JobStyle};
 use cxone_mock::{Fault, Mock, Rule};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const JOBS: &str = "/data-extraction/v1/jobs";
@@ -234,6 +239,179 @@ async fn what_is_no_file_or_another_part_of_one_is_not_taken() {
     assert!(!dir.file().exists());
     // Five times in a row, and no more.
     assert_eq!(client.download(&address).to(dir.file()).await.unwrap().bytes, 100_000);
+}
+
+/// A server whose nth connection gets the nth answer, as it stands, and is closed.
+async fn answers(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            asked.push(String::from_utf8(head).unwrap().to_lowercase());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+        asked
+    });
+    (address, asked)
+}
+
+fn whole(etag: &str, length: usize, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\netag: {etag}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+fn part(etag: &str, range: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 206 Partial Content\r\n{etag}content-range: bytes {range}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn parts_of_two_versions_do_not_make_a_file() {
+    // None of these servers minds `If-Range`.
+    for other in [
+        part("etag: \"v2\"\r\n", "5-9/10", "BBBBB"),
+        part("etag: W/\"v1\"\r\n", "5-9/10", "BBBBB"),
+        part("", "5-8/9", "BBBB"),
+        part("etag: \"v1\"\r\n", "5-10/11", "BBBBBB"),
+    ] {
+        let dir = Dir::new();
+        let (address, asked) = answers(vec![
+            whole("\"v1\"", 10, "AAAAA"),
+            other.clone(),
+            whole("\"v2\"", 10, "BBBBBBBBBB"),
+        ])
+        .await;
+        let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+        let file = client.download("/file").to(dir.file()).await.unwrap();
+        assert_eq!(fs::read_to_string(dir.file()).unwrap(), "BBBBBBBBBB", "{other}");
+        assert_eq!((file.bytes, file.resumed), (10, 0));
+        let asked = asked.await.unwrap();
+        assert!(asked[1].contains("range: bytes=5-\r\n"), "{}", asked[1]);
+        assert!(!asked[2].contains("range:"), "{}", asked[2]);
+    }
+    // Neither a validator nor a total need be repeated.
+    for same in [part("", "5-9/*", "BBBBB"), part("etag: \"v1\"\r\n", "5-9/10", "BBBBB")] {
+        let dir = Dir::new();
+        let (address, _) = answers(vec![whole("\"v1\"", 10, "AAAAA"), same]).await;
+        let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+        let file = client.download("/file").to(dir.file()).await.unwrap();
+        assert_eq!((file.bytes, file.resumed), (10, 5));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_keeps_changing_is_given_up() {
+    let dir = Dir::new();
+    let pair = [whole("\"v1\"", 10, "AAAAA"), part("etag: \"v2\"\r\n", "5-9/10", "BBBBB")];
+    let (address, asked) = answers(pair.iter().cycle().take(10).cloned().collect()).await;
+    let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+    let error = client.download("/file").to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Download);
+    assert!(error.to_string().ends_with("its parts are not of one file"), "{error}");
+    assert_eq!(asked.await.unwrap().len(), 10);
+    assert!(!dir.file().exists());
+}
+
+#[tokio::test]
+async fn a_file_has_one_writer_at_a_time() {
+    let dir = Dir::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let client = || Client::builder().base_url(&address).no_auth().build().unwrap();
+    let first = tokio::spawn(client().download("/file").to(dir.file()));
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(whole("\"v1\"", 10, "AAAAA").as_bytes()).await.unwrap();
+    // Another client, as of another process: it is asked of the file system.
+    let error = client().download("/file").to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Download);
+    assert!(error.to_string().ends_with("another download is writing it"), "{error}");
+    let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(source.kind(), io::ErrorKind::ResourceBusy);
+    stream.write_all(b"AAAAA").await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap().bytes, 10);
+    assert_eq!(fs::read_to_string(dir.file()).unwrap(), "AAAAAAAAAA");
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn what_no_later_call_can_go_on_with_is_not_left() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for status in [302, 204, 304, 403, 404, 416] {
+        mock.script(Rule::on("/files/", Fault::status(status)));
+        client.download(&address).to(dir.file()).await.unwrap_err();
+        assert_eq!(dir.names(), Vec::<String>::new(), "{status}");
+    }
+    mock.script(Rule::on("/files/", Fault::truncate(0)).times(5));
+    client.download(&address).to(dir.file()).await.unwrap_err();
+    assert_eq!(dir.names(), Vec::<String>::new());
+    // Of these bytes nobody knows the version.
+    let answer = |etag| vec![whole(etag, 10, "AAAAA"), "HTTP/1.1 404 Not Found\r\n\r\n".into()];
+    for (etag, left) in [("W/\"v1\"", 0), ("\"v1\"", 2)] {
+        let (address, _) = answers(answer(etag)).await;
+        let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+        let error = client.download("/file").to(dir.file()).await.unwrap_err();
+        assert_eq!(error.status().unwrap().as_u16(), 404);
+        assert_eq!(dir.names().len(), left, "{etag}");
+    }
+}
+
+#[tokio::test]
+async fn downloads_into_one_file_publish_no_hole() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    // Each may find the file in any state, and some wait for one that is about to end.
+    let (mut done, mut busy) = (0, 0);
+    for _ in 0..10 {
+        let each = (0..8).map(|_| tokio::spawn(client.download(&address).to(dir.file())));
+        for each in each.collect::<Vec<_>>() {
+            match each.await.unwrap() {
+                Ok(file) => {
+                    assert_eq!((file.bytes, file.verified), (100_000, true));
+                    done += 1;
+                }
+                Err(error) => {
+                    assert!(
+                        error.to_string().ends_with("another download is writing it"),
+                        "{error}"
+                    );
+                    busy += 1;
+                }
+            }
+            // None is half, whoever else is at it.
+            assert!(!dir.file().exists() || fs::read(dir.file()).unwrap() == bytes(100_000));
+        }
+    }
+    assert!(done >= 10, "{done} done, {busy} refused");
+    assert_eq!(dir.names(), ["file.wav"]);
+}
+
+#[tokio::test]
+async fn one_that_was_given_up_keeps_nobody_from_the_file() {
+    let dir = Dir::new();
+    let mock = Mock::builder().start().await.unwrap();
+    let client = client(&mock);
+    let address = recording(&client).await;
+    for wait in [0, 1, 2, 5, 10] {
+        let download = client.download(&address).to(dir.file());
+        let _ = timeout(Duration::from_millis(wait), download).await;
+        assert_eq!(client.download(&address).to(dir.file()).await.unwrap().bytes, 100_000);
+        assert_eq!(fs::read(dir.file()).unwrap(), bytes(100_000));
+    }
 }
 
 #[tokio::test]
