@@ -336,7 +336,8 @@ impl fmt::Display for PauseReason {
 /// Something that the user may like to know. Nothing depends on it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {
-    /// A scope is closed, or closed for longer than it was.
+    /// A scope is closed, or closed for longer than was told: by 100 ms or more, or by a further
+    /// round of refusals.
     Paused {
         /// The scope.
         scope: Arc<str>,

@@ -129,6 +129,10 @@ pub struct JobPolling {
 }
 
 impl JobPolling {
+    /// So many times a result's address that has died is asked for anew: it lives but 30 s, and a
+    /// download may come later.
+    pub const NEW_ADDRESSES: u32 = 2;
+
     /// How long a job may take, unless its caller says otherwise.
     pub const DEADLINE: Duration = Duration::from_secs(3600);
 

@@ -237,6 +237,31 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_those_that_nice_has_published() {
+        let of = |name: &str| {
+            let limit = LIMITS.iter().find(|limit| limit.scope == name).unwrap();
+            let known = limit.pacing.map(|pacing| match pacing {
+                Pacing::Seeded(known) | Pacing::Fixed(known) => {
+                    (known.requests, known.per.as_secs())
+                }
+                other => panic!("{other:?}"),
+            });
+            (known, limit.apart)
+        };
+        for (scope, requests, seconds) in [
+            ("media-playback", 150, 300),
+            ("data-extraction", 1, 30),
+            ("dfo/contact-update", 1_000_000, 3600),
+            ("dfo/contact-get", 120_000, 3600),
+            ("dfo/inbound", 360_000, 3600),
+            ("dfo/outbound", 6_000, 60),
+        ] {
+            assert_eq!(of(scope), (Some((requests, seconds)), false), "{scope}");
+        }
+        assert_eq!(of("agent-events"), (None, true), "a poll of a minute takes nobody's place");
+    }
+
+    #[test]
     fn a_digital_request_consumes_nested_quotas() {
         for (method, path, expected) in [
             ("POST", "/dfo/3.0/contacts/a-1/tags", "dfo/contact/a-1 dfo/contact-update dfo"),

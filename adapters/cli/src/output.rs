@@ -87,6 +87,7 @@ pub(crate) struct Output {
     /// Hashes of the ids: 64 bits tell a hundred thousand ids apart with odds of a failure of 1 in
     /// 3 billion. `None`: not all of them are known.
     seen: Option<HashSet<u64>>,
+    /// Held until the end.
     _owner: Option<Owner>,
 }
 
@@ -179,17 +180,20 @@ impl Output {
         let seen = (checkpoint.state.pages == 0).then(HashSet::new);
         let cannot = |error: &dyn fmt::Display| cannot_write(plan.target, error);
         let Resource { name, id, noun, .. } = plan.resource;
-        let mut _owner = None;
+        let owner = match (plan.target, plan.format) {
+            (Target::File(path), Format::Sqlite) => {
+                Some(Owner::new(path, name).map_err(|error| cannot(&error))?)
+            }
+            _ => None, // a file of lines is locked itself
+        };
         let sink = match (plan.target, plan.format) {
             (Target::Stdout, Format::Sqlite) => {
                 return Err(Failure::new("A database needs a file: give one with --out"));
             }
             (Target::Stdout, format) => Sink::Stdout(format, Vec::new()),
             (Target::File(path), Format::Sqlite) => {
-                let owner = Owner::new(path, name).map_err(|error| cannot(&error))?;
                 let database = Database::open(path, name, id, plan.fresh, checkpoint);
                 let database = database.map_err(|error| cannot(&error))?;
-                _owner = Some(owner);
                 Sink::Database(Box::new(database))
             }
             (Target::File(path), format) => {
@@ -198,7 +202,7 @@ impl Output {
             }
         };
         let (target, noun, id) = (plan.target.clone(), noun.clone(), id.clone());
-        Ok(Output { target, noun, id, sink, records, seen, _owner })
+        Ok(Output { target, noun, id, sink, records, seen, _owner: owner })
     }
 
     /// Writes a page, after which the run is in this state.

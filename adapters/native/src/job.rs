@@ -16,9 +16,6 @@ use crate::error::{Error, ErrorKind};
 use crate::json::at;
 use crate::response::Response;
 
-/// So often a result's address is asked for anew, when it had died before it was used.
-const NEW_ADDRESSES: u32 = 2;
-
 /// A job, in the making: [`run`](Job::run) submits it and waits until it is done,
 /// [`run_to`](Job::run_to) also fetches its result to a file.
 ///
@@ -134,7 +131,7 @@ impl Job {
             let download = self.client.download(address).priority(Priority::High);
             match download.to(&file).await {
                 Ok(file) => return Ok((done, file)),
-                Err(error) if asked < NEW_ADDRESSES && has_died(&error) => asked += 1,
+                Err(error) if asked < JobPolling::NEW_ADDRESSES && has_died(&error) => asked += 1,
                 Err(error) => return Err(error),
             }
         }

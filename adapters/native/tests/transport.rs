@@ -35,6 +35,26 @@ async fn http2_is_spoken_by_prior_knowledge_and_http1_to_the_token_endpoint() {
 }
 
 #[tokio::test]
+async fn the_token_endpoint_is_asked_over_http1_whatever_the_api_speaks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut begins = [0; 20];
+        stream.read_exact(&mut begins).await.unwrap();
+        let body = r#"{"access_token":"a","expires_in":60}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&begins).into_owned()
+    });
+    let mock = mock().await;
+    let client = builder(&mock).http2_prior_knowledge().token_url(url).build().unwrap();
+    let request = tokio::spawn(client.get(ECHO).send());
+    assert_eq!(server.await.unwrap(), "POST /token HTTP/1.1");
+    request.abort();
+}
+
+#[tokio::test]
 async fn t28_a_refusal_costs_no_connection() {
     let mock = mock().await;
     mock.script(Rule::api(Fault::status(429).body("<h1>no</h1>")).times(3));

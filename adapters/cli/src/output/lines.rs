@@ -55,6 +55,10 @@ impl Lines {
             lock(file)?;
         }
         let began = checkpoint.state.pages > 0;
+        // It was read before the lock: whoever had that may have written since.
+        if began && Checkpoint::load(&path)?.is_none_or(|kept| kept.len != checkpoint.len) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another sync has written it"));
+        }
         if began {
             file.set_len(checkpoint.len)?;
             file.seek(SeekFrom::Start(checkpoint.len))?;
@@ -199,5 +203,35 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).unwrap(), None);
         fs::write(&path, "short").unwrap();
         assert!(!Lines::fits(&path, &kept));
+    }
+
+    #[test]
+    fn a_file_that_was_written_since_its_checkpoint_was_read_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
+        let mut lines = Lines::open(path.clone(), Format::Ndjson, checkpoint()).unwrap();
+        lines.write_page(&[json!({"id": "a"})], after(1)).unwrap();
+        let kept = Checkpoint::load(&path).unwrap().unwrap();
+        let other = Lines::open(path.clone(), Format::Ndjson, kept.clone()).err().unwrap();
+        assert_eq!(other.to_string(), "another sync is writing it");
+        lines.finish(false).unwrap();
+        drop(lines);
+        let other = Lines::open(path.clone(), Format::Ndjson, kept).err().unwrap();
+        assert_eq!(other.to_string(), "another sync has written it");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"id\":\"a\"}\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_checkpoint_is_replaced_and_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
+        checkpoint().store(&path).unwrap();
+        let old = File::open(checkpoint::beside(&path)).unwrap();
+        let mut later = checkpoint();
+        later.len = 7;
+        later.store(&path).unwrap();
+        assert_eq!(io::read_to_string(old).unwrap(), checkpoint().to_text(), "whole, to the end");
+        assert_eq!(Checkpoint::load(&path).unwrap().unwrap().len, 7);
     }
 }

@@ -107,33 +107,22 @@ async fn t4_what_the_token_endpoint_says_is_not_told_since_it_may_quote_the_secr
 
 #[tokio::test]
 async fn t4_an_address_where_nobody_answers_is_questioned_once_while_it_is_tried_again() {
-    let dir = Dir::new("t4_nobody");
-    let mut command = dir.cxone(&[]);
-    command.env("CXONE_BASE_URL", "http://127.0.0.1:1");
-    command.env("CXONE_CLIENT_ID", "id").env("CXONE_CLIENT_SECRET", SECRET);
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut line = async || lines.next_line().await.unwrap().unwrap();
-    let retry = "OAuth Token Fetch Failed: no answer from the token endpoint. Retrying in ";
-    assert!(line().await.starts_with(retry));
-    assert!(line().await.starts_with("  Is CXONE_BASE_URL right, and the network up?"));
-    assert!(line().await.starts_with(retry), "once is enough");
-    child.kill().await.unwrap();
-}
-
-#[tokio::test]
-async fn t4_an_address_where_nobody_answers_is_questioned_beside_json_too() {
-    let dir = Dir::new("t4_nobody_json");
-    let mut command = dir.cxone(&["--json"]);
-    command.env("CXONE_BASE_URL", "http://127.0.0.1:1");
-    command.env("CXONE_CLIENT_ID", "id").env("CXONE_CLIENT_SECRET", SECRET);
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut line = async || lines.next_line().await.unwrap().unwrap();
-    let retry = "OAuth Token Fetch Failed: no answer from the token endpoint. Retrying in ";
-    assert!(line().await.starts_with(retry));
-    assert!(line().await.starts_with("  Is CXONE_BASE_URL right, and the network up?"));
-    child.kill().await.unwrap();
+    for args in [&[][..], &["--json"]] {
+        let dir = Dir::new("t4_nobody");
+        let mut command = dir.cxone(args);
+        command.env("CXONE_BASE_URL", "http://127.0.0.1:1");
+        command.env("CXONE_CLIENT_ID", "id").env("CXONE_CLIENT_SECRET", SECRET);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut line = async || lines.next_line().await.unwrap().unwrap();
+        let retry = "OAuth Token Fetch Failed: no answer from the token endpoint. Retrying in ";
+        assert!(line().await.starts_with(retry));
+        assert!(line().await.starts_with("  Is CXONE_BASE_URL right, and the network up?"));
+        if args.is_empty() {
+            assert!(line().await.starts_with(retry), "once is enough");
+        }
+        child.kill().await.unwrap();
+    }
 }
 
 #[tokio::test]

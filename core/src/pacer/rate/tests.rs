@@ -3,6 +3,9 @@ use proptest::prelude::*;
 use super::super::testing::{at, mark, ms, silent, stated};
 use super::*;
 
+mod jam;
+mod single_place;
+
 const MS: u64 = 1_000_000;
 
 /// Met with one in flight: three at 0, this one at 100 ms; the scope opens at 1100 ms.
@@ -108,51 +111,6 @@ fn sixteen_measure_it_exactly() {
     };
     assert_eq!(measured(16), (Duration::from_nanos(112_500_000), 16), "16 in 1.8 s");
     assert_eq!(measured(15), (Duration::from_nanos(1700 * MS / 15), 0), "that is not added up");
-}
-
-/// The only one in flight is refused, after so many one each 100 ms from 1100 ms on.
-fn strict(accepted: u64) -> Rate {
-    let mut rate = Rate::met(1, 1, ms(100), mark(1, 100), mark(0, 0), at(1100));
-    sends(&mut rate, 2, 1100, accepted);
-    let told = 1100 + 100 * accepted;
-    rate.refused(mark(2 + accepted, told), Refusal { in_flight: 1, ..silent(told + 200) });
-    rate
-}
-
-#[test]
-fn a_single_place_is_measured_by_the_interval_that_was_refused() {
-    // Not 125 ms, as by 40 in 5 s, but an eighth more than the 100 ms that were refused.
-    let mut rate = strict(40);
-    assert_eq!((rate.interval, rate.quality), (112 * MS + MS / 2, Quality::Rough));
-    sends(&mut rate, 43, 5300, 40);
-    rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
-    let shown = (105 * MS, Quality::Exact);
-    assert_eq!((rate.interval, rate.quality), shown, "40 in 4.2 s: no longer than that");
-    assert_eq!(rate.rest(), Duration::from_nanos(rate.interval), "one interval will do");
-}
-
-#[test]
-fn a_single_place_is_come_near_to_at_the_price_of_a_refusal_now_and_then() {
-    let refused_after = |accepted| {
-        let mut rate = strict(40);
-        sends(&mut rate, 43, 5300, 40);
-        rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
-        let found = rate.interval;
-        for n in 0..accepted {
-            rate.sent(mark(84 + n, 9500 + 100 * n), 1000, true);
-        }
-        let shortened = rate.interval;
-        assert!(shortened < found && shortened > found - found / 32, "{found}, then {shortened}");
-        let told = 9500 + 100 * accepted;
-        rate.refused(mark(84 + accepted, told), Refusal { in_flight: 1, ..silent(told + 100) });
-        rate.interval - shortened
-    };
-    assert!(
-        refused_after(3) > refused_after(10),
-        "the sooner it is refused, the more it gives way"
-    );
-    assert!(refused_after(10) > refused_after(40));
-    assert_eq!(refused_after(64), 0, "so rarely is no fault");
 }
 
 #[test]
@@ -273,7 +231,11 @@ fn the_rest_is_two_intervals_but_a_second_if_that_is_longer_than_one() {
     assert_eq!(rest(700), ms(1000));
     assert_eq!(rest(3000), ms(3000));
     assert_eq!(exact().rest(), ms(210));
-    assert_eq!(strict(40).rest(), ms(225), "of a single place one will do, once it is exact");
+    assert_eq!(
+        single_place::strict(40).rest(),
+        ms(225),
+        "of a single place one will do, once it is exact"
+    );
 }
 
 #[test]
@@ -439,69 +401,6 @@ proptest! {
     }
 }
 
-/// [`exact`], 86 and 87 sent after it, of which the first one's answer took 50 ms.
-fn answered_quickly() -> Rate {
-    let mut rate = exact();
-    rate.sent(mark(86, 9500), 1000, false);
-    rate.passed(mark(86, 9500), at(9550));
-    rate.sent(mark(87, 9700), 1000, false);
-    rate
-}
-
-#[test]
-fn what_was_held_up_and_came_together_says_nothing_of_the_rate() {
-    let taught = |refusal: Refusal, first| {
-        let mut rate = answered_quickly();
-        let before = (rate.interval, rate.hold_until, rate.quality);
-        rate.refused(mark(first, 9900), refusal);
-        assert_eq!(rate.permit(at(9999)), Permit::At(at(10_000)), "it is waited all the same");
-        (rate.interval, rate.hold_until, rate.quality) != before
-    };
-    let in_flight = |in_flight| Refusal { in_flight, ..silent(10_000) };
-    // Two may go at once; of those that follow evenly, one each 105 ms, each has its answer.
-    assert!(!taught(in_flight(3), 88));
-    assert!(taught(in_flight(2), 88));
-    assert!(taught(in_flight(8), 86), "nothing was accepted before it");
-    assert!(taught(stated(100, 10_000), 88), "that is paid for in time, and had better be avoided");
-}
-
-#[test]
-fn a_jam_that_goes_on_is_none_unless_much_was_accepted_meanwhile() {
-    let taught_by = |accepted: u64| {
-        let mut rate = answered_quickly();
-        let (mut seq, mut millis) = (88, 9900);
-        let mut jams = 0;
-        while rate.interval == ms(105).as_nanos() as u64 && jams < 20 {
-            rate.refused(mark(seq, millis), silent(millis + 100));
-            for n in 0..accepted {
-                rate.sent(mark(seq + 1 + n, millis + 100 + 105 * n), 1000, false);
-            }
-            (seq, millis) = (seq + 1 + accepted, millis + 100 + 105 * accepted);
-            jams += 1;
-        }
-        jams
-    };
-    assert_eq!(taught_by(3), 4, "the fourth");
-    assert_eq!(taught_by(15), 4);
-    assert_eq!(taught_by(16), 20, "none of them");
-}
-
-#[test]
-fn how_long_an_answer_takes_may_change() {
-    let mut rate = answered_quickly();
-    assert_eq!(rate.quickest, 50 * MS);
-    for n in 0..64 {
-        rate.passed(mark(88 + n, 10_000), at(11_000));
-    }
-    assert!(rate.quickest > 80 * MS && rate.quickest < 85 * MS, "{}", rate.quickest);
-    for n in 0..1000 {
-        rate.passed(mark(152 + n, 10_000), at(11_000));
-    }
-    assert_eq!(rate.quickest, 1000 * MS);
-    rate.passed(mark(2000, 10_000), at(10_020));
-    assert_eq!(rate.quickest, 20 * MS);
-}
-
 #[test]
 fn a_rate_is_measured_by_what_came_after_the_last_late_one_if_that_proves_more() {
     let measured = |evenly: u64| {
@@ -538,99 +437,6 @@ fn a_rate_that_was_too_slow_is_measured_from_when_it_grew() {
     rate.refused(Mark { seq: seq - 1, at: Instant::from_nanos(now) }, silent(60_000));
     let found = rate.interval / MS;
     assert!((50..85).contains(&found), "{found} ms, and not 100 as by all of them");
-}
-
-#[test]
-fn of_a_single_place_that_more_in_flight_seem_to_tell_nothing_else_is_believed() {
-    let mut rate = strict(40);
-    sends(&mut rate, 43, 5300, 40);
-    rate.refused(mark(83, 9300), silent(9500));
-    assert!(rate.strict && rate.quality == Quality::Exact, "it was strict before");
-    assert_eq!(rate.interval, 105 * MS);
-}
-
-#[test]
-fn a_single_place_that_is_measured_differently_again_is_measured_once_more() {
-    let mut rate = strict(40);
-    let mut seq = 43;
-    // It grows from 112 ms to far less.
-    while rate.interval > 80 * MS {
-        rate.sent(mark(seq, 5900 + 80 * (seq - 43)), 1000, true);
-        seq += 1;
-    }
-    let grown = rate.interval;
-    let in_turn = Refusal { in_flight: 1, ..silent(20_000) };
-    rate.refused(mark(seq, 5900 + 80 * (seq - 43)), in_turn);
-    assert!(rate.strict);
-    assert_eq!(rate.quality, Quality::Rough);
-    assert_eq!(rate.interval, grown + grown / 32);
-}
-
-#[test]
-fn a_single_place_that_gave_way_by_an_eighth_is_measured_anew() {
-    let mut rate = strict(40);
-    sends(&mut rate, 43, 5300, 40);
-    rate.refused(mark(83, 9300), Refusal { in_flight: 1, ..silent(9500) });
-    let measured = rate.interval;
-    let (mut seq, mut millis) = (84, 9500);
-    while rate.quality == Quality::Exact {
-        for n in 0..4 {
-            rate.sent(mark(seq + n, millis + 110 * n), 1000, false);
-        }
-        rate.refused(mark(seq + 4, millis + 440), Refusal { in_flight: 1, ..silent(millis + 550) });
-        (seq, millis) = (seq + 5, millis + 550);
-    }
-    assert!(rate.interval > measured / 8 * 9 && rate.interval < measured / 6 * 7);
-    assert!(rate.strict);
-}
-
-#[test]
-fn a_single_place_is_given_way_to_once_before_it_is_another_limit() {
-    let mut rate = strict(40);
-    let refused = |rate: &mut Rate, seq, from| {
-        sends(rate, seq, from, 2);
-        rate.refused(mark(seq + 2, from + 200), Refusal { in_flight: 1, ..silent(from + 400) });
-    };
-    let found = rate.interval;
-    refused(&mut rate, 43, 5300);
-    assert_eq!((rate.strict, rate.interval), (true, found + found / 8));
-    let longer = rate.interval;
-    refused(&mut rate, 46, 5700);
-    assert_eq!((rate.strict, rate.interval), (false, longer + longer * 3 / 7));
-    // So it is if the rate was exact.
-    let mut rate = exact();
-    refused(&mut rate, 86, 9500);
-    assert_eq!((rate.quality, rate.strict), (Quality::Rough, false), "nobody has measured that");
-    let mut rate = met();
-    sends(&mut rate, 4, 1100, 2);
-    rate.refused(mark(6, 1300), stated(1000, 2300));
-    assert_eq!(rate.quality, Quality::Sought);
-}
-
-#[test]
-fn how_much_a_single_place_gives_way() {
-    let gives = |accepted| {
-        let mut rate = Rate {
-            interval: 48 * MS,
-            measured: 48 * MS,
-            ..Rate::new(1, 1, mark(83, 0), mark(83, 0))
-        };
-        rate.give_way(accepted);
-        rate.interval - 48 * MS
-    };
-    assert_eq!((gives(3), gives(4)), (3 * MS, 2 * MS));
-    assert_eq!((gives(15), gives(16)), (2 * MS, MS));
-    assert_eq!((gives(63), gives(64)), (MS, 0));
-}
-
-#[test]
-fn as_long_as_an_answer_may_take_one_more_in_flight_is_no_jam() {
-    let mut rate = exact();
-    rate.quickest = 70 * MS;
-    assert!(!rate.is_jam(3), "105 ms, half as long again");
-    rate.quickest -= 1;
-    assert!(rate.is_jam(3));
-    assert!(!rate.is_jam(2) && !rate.is_jam(0));
 }
 
 #[test]
