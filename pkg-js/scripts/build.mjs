@@ -154,7 +154,8 @@ function withoutMessages(wasm) {
 /**
  * Panics name files: not those of the machine that it was built on. And functions are inlined only
  * where they are short: compressed it is a seventh smaller than with the thresholds that LLVM has by
- * itself, and a queue of tasks that do nothing takes a sixth longer.
+ * itself, and a queue of tasks that do nothing takes a sixth longer. No loop is unrolled: that is 2 kB
+ * less, and a fiftieth of that time.
  */
 function rustFlags() {
   const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
@@ -163,8 +164,8 @@ function rustFlags() {
     [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
     [fileURLToPath(new URL('../..', import.meta.url)), ''],
   ];
-  const inline = ['-inline-threshold=30', '-inlinehint-threshold=60'];
-  return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...inline.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
+  const sizes = ['-inline-threshold=30', '-inlinehint-threshold=60', '-unroll-threshold=0', '-unroll-allow-partial=0'];
+  return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...sizes.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
 }
 
 /** What it weighs on the wire, and whether that is too much. */
