@@ -24,7 +24,7 @@ for (const [i, code] of blocks.entries()) {
     // A block goes on with the client of the first, where it makes none.
     const client = code.includes('cx = ') || !/\bcx\b/.test(code) ? '' : "import { CxoneClient as Client } from 'cxone-client';\nconst cx = await Client.fromEnv();\n";
     const worker = code.includes('export default');
-    const visit = `import worker from './${i}.mjs';\nconsole.log((await worker.fetch(new Request('http://a.example'), process.env)).status);\n`;
+    const visit = `import worker from './${i}.mjs';\nlet closed;\nconst ctx = { waitUntil: (it) => (closed = it) };\nconsole.log((await worker.fetch(new Request('http://a.example'), process.env, ctx)).status);\nawait closed;\n`;
     folder('readme', { [`${i}.mjs`]: client + code, [`${i}-visit.mjs`]: visit });
     const out = await run(process.execPath, [worker ? `${i}-visit.mjs` : `${i}.mjs`], { cwd, env: server.env, timeout: 30_000 });
     for (const [, expected] of code.matchAll(/console\.log\(.*\/\/ (.*)$/gm)) assert.ok(out.includes(expected), out);
