@@ -40,7 +40,7 @@ if (!onlyJs) {
 }
 // Its glue is a module, and of a module there is only one. Here it becomes a function with all its
 // state inside, so that each call is an instance of its own; what nobody calls stays out.
-const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff, jobFields, jobNext, jobPath${trap ? ', trap' : ''} }`;
+const names = `{ initSync, Engine, Credentials, Pages, Alarm, calculateBackoff, jobFields, jobNext, jobPath, pollPause${trap ? ', trap' : ''} }`;
 const glue = await build({
   stdin: { contents: `import ${names} from './${made}/cxone_fetch.js'; glue = ${names};`, resolveDir: root },
   bundle: true,
