@@ -101,6 +101,7 @@
 #[macro_use]
 extern crate alloc;
 
+mod agent;
 mod alone;
 mod attempt;
 pub mod backoff;
@@ -147,6 +148,7 @@ mod timer;
 mod token;
 mod token_fetch;
 
+pub use agent::poll_pause;
 pub use backoff::{Backoff, Chance, StatedJitter};
 pub use config::{Config, DEFAULT_SCOPE, DRAIN_LIMIT, DRAIN_TIMEOUT, MAX_SCOPES, ScopeConfig};
 pub use credentials::{ClientAuth, ClientCredentials};

@@ -7,11 +7,20 @@
 
 import { CxoneClient } from 'cxone-client';
 
+// Whoever reads the items may have had enough, as `head` has.
+process.stdout.on('error', (error) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 let cx;
 try {
   console.error('[Init] Starting CXone interaction sync...');
   cx = await CxoneClient.fromEnv();
-  cx.addEventListener('pause', (event) => console.error(event.detail.message));
+  for (const type of ['pause', 'retry']) cx.addEventListener(type, (event) => console.error(event.detail.message));
+  cx.addEventListener('tokenretry', (event) => {
+    console.error(`${event.detail.message}. If this stays: check CXONE_BASE_URL, CXONE_TOKEN_URL and the network`);
+  });
 
   let total = 0;
   for await (const page of cx.interactions().pages()) {

@@ -4,6 +4,7 @@ import type { CxoneClient } from './client.js';
 import { at, json } from './json.js';
 import type { RequestOptions } from './request.js';
 import { milliseconds } from './settings.js';
+import { sleep } from './sleep.js';
 
 /** The scope of the polls. On NICE's own platform it counts apart from the client's concurrency. */
 const SCOPE = 'agent-events';
@@ -25,7 +26,7 @@ export interface AgentEventsOptions extends Pick<RequestOptions, 'priority' | 'h
  * session, `…/agent-sessions/{id}`.
  *
  * The server holds each poll until something happens; 304 says that nothing has, and it is asked
- * again at once. The polls have a scope of their own, `agent-events`, which on NICE's own platform
+ * again at once, but not more than four times a second where it does not hold them. The polls have a scope of their own, `agent-events`, which on NICE's own platform
  * counts apart from the client's concurrency; elsewhere say so:
  * `new CxoneClient({ scopes: [{ name: 'agent-events', concurrency: 100, apart: true }] })`.
  *
@@ -42,11 +43,16 @@ export async function* agentEvents<T = any>(cx: CxoneClient, session: string | U
   const url = `${String(session).replace(/\/+$/, '')}/get-next-event`;
   const params = { timeout: Math.floor(held / 1000) };
   for (;;) {
+    const asked = performance.now();
     const response = await cx.get(url, { ...request, scope, params, timeout: held + GRACE, responseType: 'text' });
-    if (response.status === 304 || response.status === 204) continue;
-    // Where it names none, the answer is one.
-    const answer = json(response);
-    const events = at(answer, 'events');
-    yield* (Array.isArray(events) ? events : [answer]) as T[];
+    let events: unknown = [];
+    if (response.status !== 304 && response.status !== 204) {
+      // Where it names none, the answer is one.
+      const answer = json(response);
+      events = at(answer, 'events');
+      if (!Array.isArray(events)) events = [answer];
+    }
+    yield* events as T[];
+    if ((events as T[]).length === 0) await sleep(cx.instance.pollPause(performance.now() - asked), options.signal);
   }
 }

@@ -53,7 +53,8 @@ const CODES: Record<string, string> = {
  *
  * `baseURL`, `params` and `paramsSerializer`, `responseType`, `validateStatus`, `signal`,
  * `cancelToken` and `timeout` (each attempt's) mean what they mean in axios; further options go
- * into `cxone`. A `baseURL` or URL on another origin than the client's gets no token.
+ * into `cxone`. A `baseURL` or URL on another origin than the client's gets no token, and is refused
+ * unless you say so: `cxone: { auth: false }`.
  */
 export function cxoneAdapter(client: CxoneClient, axios: AxiosModule): AxiosAdapter {
   return async (config) => {

@@ -9,8 +9,8 @@ import { FetchTask, WholeTask, type CxoneResponse, type Wire } from './http.js';
 import { Pagination, type PaginateOptions } from './paginate.js';
 import { headersOf, headerValue, isAbsolute, outgoing, urlOf, RequestDefaults, type Data, type Redirect, type RequestConfig, type RequestOptions, type ScopeBy } from './request.js';
 import type { HeaderFields, Listener, ListenerOptions, UnlistenerOptions } from './runtime.js';
-import { encodeSettings, object, type EngineSettings } from './settings.js';
-import { checkSignal, Signals } from './signals.js';
+import { encodeSettings, known, milliseconds, object, SETTINGS, type EngineSettings } from './settings.js';
+import { checkSignal, Signals, type Watch } from './signals.js';
 import { statsOf, type Stats } from './stats.js';
 import { Tokens } from './token.js';
 import { fetchTransport, type Payload, type Transport } from './transport.js';
@@ -26,6 +26,13 @@ const PLATFORM_ISSUER = 'https://cxone.niceincontact.com';
 
 /** The largest body that is read into memory by default: 64 MiB. */
 const MAX_BODY = 64 * 1024 * 1024;
+
+/** The names of all settings. */
+const OPTIONS: Record<keyof Address | keyof CommonOptions, 1> = {
+  ...SETTINGS,
+  baseUrl: 1, accessKeyId: 1, accessKeySecret: 1, tokenUrl: 1, issuer: 1, clientId: 1, clientSecret: 1, scope: 1, clientAuth: 1, scopeBy: 1,
+  headers: 1, userAgent: 1, correlationIds: 1, followRedirects: 1, maxBody: 1, fetch: 1, transport: 1, wasm: 1,
+};
 
 /** The settings of a client. Every default is the value we would choose. */
 export type ClientOptions = CommonOptions & WhereOptions;
@@ -64,11 +71,11 @@ export interface CommonOptions extends EngineSettings {
   userAgent?: string;
   /** Does each request carry an `X-Correlation-ID`? Default true; switch it off where CORS forbids it. */
   correlationIds?: boolean;
-  /** Are redirects of GET and HEAD on the same origin followed? Default true. */
+  /** Are redirects of GET and HEAD on the same origin followed? Default true. Those that are not resolve with their 3xx, and `headers.get('location')`; pages cannot see a redirect: there `true` leaves all of them to the browser, and `false` makes them fail. */
   followRedirects?: boolean;
   /** The largest body in bytes that is read into memory. Default 64 MiB. */
   maxBody?: number;
-  /** Used in place of the global `fetch`. */
+  /** Used in place of the global `fetch`. As that does, it has to reject soon when its `signal` fires: timeouts and `close()` wait for it. */
   fetch?: typeof globalThis.fetch;
   /** Used in place of any `fetch`: see `cxone-client/undici`. */
   transport?: Transport;
@@ -113,6 +120,7 @@ export class CxoneClient extends EventTarget {
   constructor(options: ClientOptions) {
     super();
     object('options', options);
+    known('', options, OPTIONS);
     const { redirect, userAgent: mayHaveUserAgent } = currentPlatform();
     const keyId = string('accessKeyId', options.accessKeyId);
     const keySecret = string('accessKeySecret', options.accessKeySecret);
@@ -234,7 +242,7 @@ export class CxoneClient extends EventTarget {
     return this.request({ ...config, url, method: 'DELETE' });
   }
 
-  /** A `POST`: sent again only if the server refused it or never saw it, unless it has an `idempotencyKey`. */
+  /** A `POST`: sent again only if the server refused it or never saw it, unless it has an `idempotencyKey`. `null` is sent as JSON; `undefined` sends no body. */
   post<T = any>(url: string | URL, data?: Data, config: Omit<RequestConfig, 'url' | 'method' | 'data'> = {}): Promise<CxoneResponse<T>> {
     return this.request({ ...config, url, method: 'POST', ...(data === undefined ? {} : { data }) });
   }
@@ -253,7 +261,8 @@ export class CxoneClient extends EventTarget {
    * Like the global `fetch`, through the queue: resolves with a `Response`, for error statuses
    * too, as soon as its head is there. The slot is free then, and a body that ends early is not
    * retried. Of a `Request` its URL, method, headers, body, signal and
-   * redirect are taken; what `init` leaves `undefined` is the `Request`'s.
+   * redirect are taken; what `init` leaves `undefined` is the `Request`'s. Its body is read into
+   * memory, so that it can be sent again; it is not `bodyUsed` afterwards.
    */
   fetch(input: string | URL | Request, init: FetchInit = {}): Promise<Response> {
     return new Promise((resolve, reject) => {
@@ -295,10 +304,13 @@ export class CxoneClient extends EventTarget {
   }
 
   /** The access token that requests carry now; fetched if there is none. */
-  accessToken(): Promise<string> {
+  accessToken({ signal, deadline }: Pick<RequestOptions, 'signal' | 'deadline'> = {}): Promise<string> {
     return new Promise((resolve, reject) => {
       if (!this.#defaults.hasCredentials) throw new ConfigError('clientId', 'this client has no credentials');
-      this.#host.submit(new TokenTask(this.#wire, resolve, reject), 1, 'cxone-client/access-token', AUTH);
+      const task = new TokenTask(this.#wire, resolve, reject);
+      checkSignal(signal);
+      this.#host.submit(task, 1, 'cxone-client/access-token', AUTH, NaN, milliseconds('deadline', deadline));
+      this.#watch(task, signal);
     });
   }
 
@@ -335,6 +347,10 @@ export class CxoneClient extends EventTarget {
   #accept(task: WholeTask | FetchTask, signal: AbortSignal | null | undefined): void {
     checkSignal(signal);
     this.#host.submit(task, task.outgoing.priority, task.outgoing.scopes, task.outgoing.flags, task.outgoing.timeout, task.outgoing.deadline);
+    this.#watch(task, signal);
+  }
+
+  #watch(task: WholeTask | FetchTask | TokenTask, signal: AbortSignal | null | undefined): void {
     if (signal) task.watched = this.#signals.watch(signal, (reason) => task.aborted(reason));
   }
 }
@@ -351,6 +367,7 @@ class TokenTask extends Task {
   readonly #wire: Wire;
   readonly #resolve: (token: string) => void;
   readonly #reject: (error: unknown) => void;
+  #watch: Watch | undefined;
 
   constructor(wire: Wire, resolve: (token: string) => void, reject: (error: unknown) => void) {
     super();
@@ -358,7 +375,16 @@ class TokenTask extends Task {
     this.#resolve = resolve;
     this.#reject = reject;
   }
+  set watched(watch: Watch) {
+    if (this.ended) watch.end();
+    else this.#watch = watch;
+  }
+  aborted(reason: unknown): void {
+    this.#wire.host.cancel(this);
+    this.broken(reason);
+  }
   send(number: number, token: number): void {
+    this.#watch?.end();
     this.#resolve(this.#wire.authorization(token)!.slice('Bearer '.length));
     // Nothing was sent, so nothing is known of the token or of the server.
     this.#wire.host.cancel(this);
@@ -371,9 +397,10 @@ class TokenTask extends Task {
     const Class = errorOf(failed);
     const details = isTokenFailure(failed) ? { ...this.#wire.tokenTrouble() } : {};
     if (failed.retryAt) details.retryAt = failed.retryAt;
-    this.#reject(new Class(failed.message, details));
+    this.broken(new Class(failed.message, details));
   }
   broken(error: unknown): void {
+    this.#watch?.end();
     this.#reject(error);
   }
 }
@@ -383,10 +410,12 @@ function defined<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
-function fromRequest(input: string | URL | Request): FetchInit & { url: string | URL } {
+function fromRequest(input: string | URL | Request): Omit<FetchInit, 'body'> & { url: string | URL; body?: Data } {
   if (!(typeof Request !== 'undefined' && input instanceof Request)) return { url: input as string | URL };
   const { url, method, headers, signal, redirect, body } = input;
-  return { url, method, headers, signal, redirect, ...(body === null ? {} : { body }) };
+  // Each sending gets a copy, so that it can be sent again. Firefox says of no Request that it has a body.
+  const none = body === null || method === 'GET' || method === 'HEAD';
+  return { url, method, headers, signal, redirect, ...(none ? {} : { body: () => input.clone().arrayBuffer() }) };
 }
 
 function parseUrl(field: string, value: string | URL | undefined): URL {

@@ -8,7 +8,7 @@ import type { WasmEngine } from './generated/glue.js';
 import { headersOf, priorityOf, scopesOf, type Priority } from './request.js';
 import type { HeaderFields } from './runtime.js';
 import { AUTH, HEADER, REPLAY_IF_UNPROCESSED, REPLAY_NEVER, STREAM } from './host.js';
-import { encodeSettings, milliseconds, settingError, type EngineSettings } from './settings.js';
+import { encodeSettings, known, milliseconds, SETTINGS, settingError, type EngineSettings } from './settings.js';
 import { instance, type Instance } from './wasm.js';
 
 /** A request as the engine sees it. */
@@ -65,6 +65,7 @@ export class Engine {
   constructor(settings: EngineSettings = {}, { now = 0, epoch = Date.UTC(2026, 10, 23) }: { now?: number; epoch?: number } = {}) {
     this.now = now;
     this.epoch = epoch;
+    known('', settings, SETTINGS);
     this.#instance = instance();
     try {
       this.#engine = new this.#instance.Engine(...encodeSettings({ seed: 0, ...settings }), now);

@@ -222,6 +222,29 @@ export class EngineError extends CxoneError {
   }
 }
 
+/** Any error of this package: `switch (error.code)` tells which. */
+export type AnyCxoneError =
+  | RateLimitedError
+  | AuthError
+  | ServerError
+  | StatusError
+  | TimeoutError
+  | NetworkError
+  | TokenError
+  | ClosedError
+  | QueueFullError
+  | DecodeError
+  | PageError
+  | JobError
+  | DownloadError
+  | ConfigError
+  | EngineError;
+
+/** Is it an error of this package? TypeScript then knows its class from its `code`. */
+export function isCxoneError(error: unknown): error is AnyCxoneError {
+  return error instanceof CxoneError;
+}
+
 /** The classes of the engine's own errors, by their numbers (`adapters/fetch`, `record.rs`). */
 export const ENGINE_ERRORS = [
   RateLimitedError,

@@ -146,6 +146,7 @@ export class Host {
     this.#view = this.#records();
     this.#tokens = tokens?.(this);
     instance.onTrap.add(this.#self);
+    unclosed.register(this, [instance.onTrap, this.#self]);
   }
 
   /** Puts a task into the queue. Throws if it is not accepted. */
@@ -521,6 +522,9 @@ export class Host {
     for (const resolve of this.#closing ?? []) resolve();
   }
 }
+
+/** What a host that nobody closed leaves behind goes when it is collected. */
+const unclosed = new FinalizationRegistry<[Instance['onTrap'], WeakRef<Host>]>(([all, one]) => all.delete(one));
 
 const idOf = (slot: number, generation: number): number => generation * 2 ** 32 + slot;
 

@@ -163,7 +163,7 @@ abstract class HttpTask extends Task {
   send(number: number, token: number): void {
     this.place();
     const { method, url, headers, data, type, flags, redirect } = this.outgoing;
-    const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0, redirect === 'follow' ? undefined : 'manual');
+    const flight = new Flight(number, method, this.elsewhere ?? url, headers, (flags & STREAM) === 0, redirect === 'follow' && this.wire.followRedirects ? undefined : 'manual');
     this.flight = flight;
     this.attempts = number;
     this.cause = undefined;

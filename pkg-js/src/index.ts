@@ -18,6 +18,8 @@ export {
   StatusError,
   TimeoutError,
   TokenError,
+  isCxoneError,
+  type AnyCxoneError,
   type ErrorCode,
 } from './errors.js';
 export type { CxoneEventMap, PauseDetail, PauseReason } from './events.js';

@@ -1,8 +1,9 @@
 /** A queue of plain functions, on the same engine: no network, no token, no time limit. */
 
 import { errorOf, Failure, Host, now, REPLAY_NEVER, STREAM, Task, Verdict, type Failed } from './host.js';
+import { ConfigError } from './errors.js';
 import { priorityOf, scopesOf, type Priority } from './request.js';
-import { object, type EngineSettings, type Pacing } from './settings.js';
+import { known, object, SETTINGS, type EngineSettings, type Pacing } from './settings.js';
 import { checkSignal, Signals, type Watch } from './signals.js';
 import { instance, signalHeaders } from './wasm.js';
 
@@ -45,7 +46,11 @@ export class PriorityRequestQueue {
 
   /** Give its concurrency, or settings; throws a `ConfigError` for one that cannot be used. */
   constructor(options: number | QueueOptions = {}) {
-    if (typeof options !== 'number') object('options', options);
+    if (typeof options !== 'number') {
+      object('options', options);
+      const { timeout: _, tokenCooldown: __, ...settings } = SETTINGS;
+      known('', options, { ...settings, retry: 1 });
+    }
     const { retry = false, concurrency = 5, ...rest } = typeof options === 'number' ? { concurrency: options } : options;
     const it = instance();
     // Where nothing is run again and nothing paced there is nothing to time, and to ask the time takes time.
@@ -57,8 +62,8 @@ export class PriorityRequestQueue {
   /** Runs a function when it is its turn; settles as it does. */
   add<T>(entry: QueueEntry<T>): Promise<T> {
     return new Promise((resolve, reject) => {
+      if (typeof entry?.requestFn !== 'function') throw new ConfigError('requestFn', 'give a function: add({ requestFn })');
       const { requestFn, signal } = entry;
-      if (typeof requestFn !== 'function') throw new TypeError('requestFn: give a function');
       checkSignal(signal);
       const jobs = this.#jobs;
       const job = new Job(jobs, requestFn, resolve as (value: unknown) => void, reject);

@@ -52,7 +52,7 @@ export interface RequestConfig extends RequestOptions {
   method?: string;
   /** A path below the base URL, or an absolute URL. */
   url: string | URL;
-  /** The body. Objects are sent as JSON; streams are sent once and never again. */
+  /** The body. Objects are sent as JSON, and so is `null`: leave it out to send none. Streams are sent once and never again. */
   data?: Data;
   /** What `data` of the answer is: `json` (the default) parses what says that it is JSON and leaves other bodies as text. */
   responseType?: 'json' | 'text' | 'arraybuffer' | 'blob';

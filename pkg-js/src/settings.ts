@@ -78,13 +78,20 @@ export type EncodedSettings = [
   seed: number,
 ];
 
+/** The names of all settings of an engine. */
+export const SETTINGS: Record<keyof EngineSettings, 1> = {
+  concurrency: 1, maxAttempts: 1, retryFor: 1, maxWait: 1, timeout: 1, queueLimit: 1, fairShare: 1, tokenCooldown: 1, backoff: 1, reading: 1, pacing: 1, scopes: 1, seed: 1,
+};
+
 const RESET_UNITS = ['auto', 'delta-s', 'delta-ms', 'epoch-s', 'epoch-ms'];
 
 /** Checks the types; ranges are for the engine to check. */
 export function encodeSettings(settings: EngineSettings, published = false): EncodedSettings {
   const { backoff = {}, reading = {}, scopes = [], seed } = settings;
   object('backoff', backoff);
+  known('backoff.', backoff, { base: 1, cap: 1, stated: 1 });
   object('reading', reading);
+  known('reading.', reading, { mode: 1, resetUnit: 1, msHeaders: 1 });
   if (!Array.isArray(scopes)) throw new ConfigError('scopes', 'give an array of {name, concurrency, apart, pacing}');
   const numbers = [
     count('concurrency', settings.concurrency),
@@ -104,6 +111,7 @@ export function encodeSettings(settings: EngineSettings, published = false): Enc
   ];
   for (const scope of scopes) {
     object('scopes', scope);
+    known('scopes.', scope, { name: 1, concurrency: 1, apart: 1, pacing: 1 });
     text('scopes.name', scope.name);
     numbers.push(count('scopes.concurrency', scope.concurrency), scope.apart ? 1 : 0, ...pacing('scopes.pacing', scope.pacing));
   }
@@ -122,6 +130,7 @@ function pacing(name: string, given: Pacing | undefined): number[] {
   if (given === undefined) return [NaN, NaN, NaN, NaN];
   if (typeof given !== 'object') return [choice(name, ['learned', 'off'], given), NaN, NaN, NaN];
   object(name, given);
+  known(`${name}.`, given, { requests: 1, per: 1, burst: 1, fixed: 1 });
   const { requests, per, burst, fixed } = given;
   if (requests === undefined || per === undefined) throw new ConfigError(name, "choose 'learned', 'off' or {requests, per}");
   return [fixed ? 2 : 3, count(`${name}.requests`, requests), milliseconds(`${name}.per`, per), count(`${name}.burst`, burst)];
@@ -155,7 +164,7 @@ export function milliseconds(field: string, value: number | undefined): number {
 
 function count(field: string, value: number | undefined): number {
   if (value === undefined) return NaN;
-  if (!Number.isInteger(value) || value < 0) throw new ConfigError(field, 'give a whole number, 0 or more');
+  if (!Number.isInteger(value) || value < 0) throw new ConfigError(field, 'give a whole number, 1 or more');
   return value;
 }
 
@@ -175,4 +184,11 @@ export function text(field: string, value: unknown): asserts value is string {
 
 export function object(field: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) throw new ConfigError(field, 'give an object');
+}
+
+/** Throws for an option that there is not: it is misspelt. */
+export function known(path: string, options: object, names: Record<string, 1>): void {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(names, name)) throw new ConfigError(path + name, 'there is no such option');
+  }
 }

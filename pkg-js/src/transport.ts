@@ -115,7 +115,14 @@ export interface TransportResponse {
 
 /** Sends requests: the global `fetch` by default, or `undiciTransport` of `cxone-client/undici`. */
 export interface Transport {
-  /** Resolves when the head of the answer is there; rejects if there is none. Aborts by the signal. */
+  /**
+   * Resolves when the head of the answer is there; rejects if there is none.
+   *
+   * It has to heed `request.signal`: when that fires before the head, reject soon; after it, end the
+   * body, so that whoever reads it is told. The slot of a request is free only when its transport
+   * has ended. One that ignores the signal keeps timeouts and `close()` waiting for as long as it
+   * likes itself.
+   */
   send(request: TransportRequest): Promise<TransportResponse>;
 }
 

@@ -11,7 +11,7 @@ let made: Promise<CxoneClient> | undefined;
 
 /**
  * Replaces the client that the functions of this module use. Without it the first of them that is
- * called makes one from the environment, which writes its pauses to `console.warn`.
+ * called makes one from the environment, which writes to `console.warn` what it waits for.
  */
 export function setDefaultClient(client: CxoneClient | undefined): void {
   chosen = client;
@@ -22,7 +22,7 @@ export function setDefaultClient(client: CxoneClient | undefined): void {
 export async function defaultClient(): Promise<CxoneClient> {
   if (chosen) return chosen;
   made ??= CxoneClient.fromEnv().then((client) => {
-    client.addEventListener('pause', (event) => console.warn(event.detail.message));
+    for (const type of ['pause', 'tokenretry'] as const) client.addEventListener(type, (event) => console.warn(event.detail.message));
     return client;
   });
   try {
@@ -35,8 +35,8 @@ export async function defaultClient(): Promise<CxoneClient> {
 }
 
 /** The access token that requests carry now; fetched if there is none. */
-export async function getAccessToken(): Promise<string> {
-  return (await defaultClient()).accessToken();
+export async function getAccessToken(options?: Pick<RequestConfig, 'signal' | 'deadline'>): Promise<string> {
+  return (await defaultClient()).accessToken(options);
 }
 
 /**
@@ -49,7 +49,9 @@ export function calculateBackoffDelay(
   random: () => number = Math.random,
 ): number {
   const stated = retryAfter === undefined || retryAfter === null ? undefined : String(retryAfter);
-  return instance().calculateBackoff(stated, retryCount, random(), Date.now());
+  // Beyond the cap all are the same, and the number that crosses has 32 bits.
+  const n = Math.min(Math.max(retryCount, 0), 99);
+  return instance().calculateBackoff(stated, n, random(), Date.now());
 }
 
 /** Sends a request through the queue of the default client. */

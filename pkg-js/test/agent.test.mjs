@@ -99,3 +99,12 @@ test('nothing is asked before it is wanted', async (t) => {
   assert.deepEqual(await events.next(), { value: undefined, done: true });
   assert.equal((await mock.stats()).requests, 0);
 });
+
+test('a server that holds no poll is asked four times a second', async (t) => {
+  for (const answer of [[304], [200, '{"events":[]}']]) {
+    const { url, asked } = await session(t, ...Array.from({ length: 10_000 }, () => answer));
+    const events = agentEvents(anonymous(t, url), '/s', { signal: AbortSignal.timeout(900) });
+    assert.equal((await rejection(events.next())).name, 'TimeoutError');
+    assert.ok(asked.length >= 2 && asked.length <= 4, String(asked.length));
+  }
+});

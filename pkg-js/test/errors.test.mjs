@@ -211,7 +211,7 @@ test('X28 settings that cannot be used are named, with what to do', () => {
     );
   }
   for (const bad of [0, 65_536, NaN, '5', { concurrency: -1 }, { fairShare: 0 }]) {
-    assert.throws(() => new PriorityRequestQueue(bad), { code: 'CONFIG' }, inspect(bad));
+    assert.throws(() => new cxone.PriorityRequestQueue(bad), { code: 'CONFIG' }, inspect(bad));
   }
   void new CxoneClient(good).close();
   void new CxoneClient({ baseUrl: new URL('https://h.example') }).close();
@@ -279,4 +279,22 @@ test('X32 importing does nothing, and making a client sends nothing', async (t) 
   cx.resume();
   await cx.close();
   assert.equal((await mock.stats()).requests, 0);
+});
+
+test('an option that there is not is named', () => {
+  const baseUrl = 'http://a.example';
+  for (const [options, field] of [
+    [{ concurency: 4 }, 'concurency'],
+    [{ backoff: { max: 5 } }, 'backoff.max'],
+    [{ reading: { header: [] } }, 'reading.header'],
+    [{ scopes: [{ name: 'a', limit: 5 }] }, 'scopes.limit'],
+    [{ pacing: { requests: 1, per: 1000, bursts: 5 } }, 'pacing.bursts'],
+  ]) {
+    const misspelt = { code: 'CONFIG', field, message: /there is no such option/ };
+    assert.throws(() => new cxone.CxoneClient({ baseUrl, ...options }), misspelt, field);
+    if (field !== 'concurency') assert.throws(() => new cxone.PriorityRequestQueue(options), misspelt, field);
+  }
+  assert.throws(() => new cxone.PriorityRequestQueue({ concurency: 4 }), { field: 'concurency' });
+  assert.throws(() => new cxone.PriorityRequestQueue({ baseUrl }), { field: 'baseUrl' });
+  assert.throws(() => new cxone.PriorityRequestQueue(-1), { field: 'concurrency', message: /1 or more/ });
 });

@@ -175,3 +175,14 @@ test('X27 what a fetch or a body factory asks of its own client ends too', async
   assert.deepEqual([waiting, inFlight], [0, 0]);
   await cx.close();
 });
+
+test('a client that nobody closed leaves nothing behind', async () => {
+  const code = `import { CxoneClient, PriorityRequestQueue } from 'cxone-client';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    const { onTrap } = new CxoneClient({ baseUrl: 'http://a.example' }).instance;
+    for (let i = 0; i < 200; i++) new CxoneClient({ baseUrl: 'http://a.example' }), new PriorityRequestQueue();
+    for (let i = 0; i < 50 && onTrap.size > 5; i++) { gc(); await sleep(5); }
+    console.log(onTrap.size <= 5);`;
+  const { stdout, stderr } = await run(code, { node: ['--expose-gc'] });
+  assert.equal(stdout, 'true\n', stderr);
+});

@@ -356,6 +356,35 @@ test('T21 fetch takes a Request', async (t) => {
   assert.match(echo.body, /name="a"/);
 });
 
+test('X5 the body of a Request is sent again after a throttle', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock);
+  const form = new FormData();
+  form.set('a', 'b');
+  for (const body of ['text', new Uint8Array([0x61, 0x62]), form]) {
+    await mock.faults({ times: 2, do: { status: 429 } });
+    const request = new Request(`${mock.url}${ECHO}`, { method: 'POST', body });
+    const type = request.headers.get('content-type');
+    const echo = await (await cx.fetch(request)).json();
+    assert.match(echo.body, /^text$|^ab$|name="a"/);
+    if (type) assert.equal(echo.headers['content-type'], type);
+    assert.equal(request.bodyUsed, false);
+  }
+});
+
+test('X31 where redirects are not followed, the runtime is told not to', async (t) => {
+  const asked = [];
+  const fetch = async (url, { redirect }) => {
+    asked.push(redirect);
+    return new Response(null, { status: 302, headers: { location: '/b' } });
+  };
+  const transport = { send: ({ redirect }) => fetch('', { redirect }).then((answer) => ({ status: answer.status, url: '', header: (name) => answer.headers.get(name), headers: () => answer.headers, stream: () => null, text: async () => '', bytes: async () => new Uint8Array(), response: () => answer })) };
+  const cx = anonymous(t, 'http://a.example', { transport, followRedirects: false });
+  assert.equal((await cx.get('/a')).status, 302);
+  assert.equal((await cx.fetch('/a')).status, 302);
+  assert.deepEqual(asked, ['manual', 'manual']);
+});
+
 test('X31 fetch keeps to `redirect`', async (t) => {
   const mock = await startMock(t);
   const cx = client(t, mock, { concurrency: 1 });

@@ -298,3 +298,18 @@ test('T5 the global fetch is looked up when it is needed', async (t) => {
   t.mock.method(globalThis, 'fetch', async (url) => new Response(JSON.stringify(url), { headers: { 'content-type': 'application/json' } }));
   assert.equal((await cx.get('/x')).data, 'https://h.example/x');
 });
+
+test('who waits for a token alone may give up, or have a deadline', async (t) => {
+  const mock = await startMock(t);
+  const cx = client(t, mock);
+  await mock.faults({ on: '/oauth2/token', do: { delay_ms: 60_000 } });
+  const controller = new AbortController();
+  const waiting = rejection(cx.accessToken({ signal: controller.signal }));
+  controller.abort(new Error('mine'));
+  assert.equal((await waiting).message, 'mine');
+  assert.equal((await rejection(cx.accessToken({ signal: AbortSignal.abort('before') }))), 'before');
+  assert.equal((await rejection(cx.accessToken({ signal: 5 }))).field, 'signal');
+  assert.equal((await rejection(cx.accessToken({ deadline: -1 }))).field, 'deadline');
+  assert.equal((await rejection(cx.accessToken({ deadline: 50 }))).code, 'TIMEOUT');
+  assert.deepEqual([cx.stats().inFlight, cx.stats().queued.normal], [0, 0]);
+});

@@ -1,13 +1,15 @@
 /** The names that a reader of the tutorial looks for, the environment, and the main script. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import * as cxone from 'cxone-client';
-import { client, ECHO, run, startMock } from './helper.mjs';
+import { client, ECHO, nobody, rejection, run, startMock, until } from './helper.mjs';
 
 const { calculateBackoffDelay, enqueueRequest, fetchAllInteractions, getAccessToken, PRIORITY, setDefaultClient } = cxone;
 const SYNC = new URL('../examples/sync.mjs', import.meta.url);
@@ -27,6 +29,8 @@ test('T16 T17 X1 X2 X10 calculateBackoffDelay', () => {
   for (const none of [undefined, null, '']) {
     assert.deepEqual([0, 1, 2, 3, 4, 5, 50].map((n) => delay(none, n)), [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   }
+  assert.equal(delay(null, -1), 1000, 'there is no retry before the first');
+  assert.equal(delay(null, 2 ** 32), 30_000);
   assert.equal(delay(undefined, 0, 0.5), 1250);
   assert.equal(delay(undefined, 0, 0.3333), 1167, 'rounded up');
   assert.equal(delay('10', 2), 10_000, 'never multiplied');
@@ -48,6 +52,7 @@ test('T21 T23 T18 the functions use one default client, which can be replaced', 
   t.after(() => setDefaultClient(undefined));
   assert.equal(await cxone.defaultClient(), cx);
   assert.match(await getAccessToken(), /^[0-9a-f]{32}$/);
+  assert.equal(await rejection(getAccessToken({ signal: AbortSignal.abort('mine') })), 'mine');
   const { data } = await enqueueRequest('post', ECHO, { priority: PRIORITY.HIGH, data: { a: 1 } });
   assert.deepEqual([data.method, data.body], ['POST', '{"a":1}']);
   assert.equal((await enqueueRequest('GET', ECHO)).status, 200);
@@ -171,4 +176,24 @@ test('T29 CommonJS gets the same', async () => {
   assert.equal(required.calculateBackoffDelay('10', 0, () => 0), 10_000);
   const queue = new required.PriorityRequestQueue();
   assert.equal(await queue.add({ requestFn: () => 1 }), 1);
+});
+
+test('the main script says what to check while its host cannot be reached', async (t) => {
+  const env = { ...variables({ url: await nobody() }) };
+  const child = spawn(process.execPath, [fileURLToPath(SYNC)], { cwd: folder(t), env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
+  await until('it says so', () => /Retrying/.test(said));
+  assert.match(said, /^OAuth Token Fetch Failed: .*Retrying in \d+ms.*CXONE_BASE_URL.*$/m);
+});
+
+test('the main script ends when nobody reads on', async (t) => {
+  const mock = await startMock(t, '--interactions', '20000');
+  const child = spawn('sh', ['-c', '"$0" "$1" | head -n 1', process.execPath, fileURLToPath(SYNC)], { cwd: folder(t), env: { PATH: process.env.PATH, ...variables(mock) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
+  await new Promise((resolve) => child.on('close', resolve));
+  assert.ok(!/EPIPE|Unhandled|Complete/.test(said), said);
 });

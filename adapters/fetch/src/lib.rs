@@ -11,6 +11,7 @@
 //!   here, where no `console.log` reaches them.
 //! - [`Pages`]: a run of pages.
 //! - [`job_fields`], [`job_path`], [`job_next`]: what jobs are asked after by, where and when.
+//! - [`poll_pause`]: when an agent's session is asked again.
 //! - [`calculate_backoff`]: the tutorial's arithmetic, mended.
 //!
 //! Nothing here decides anything about waiting, ordering, retrying or tokens: that is
@@ -22,6 +23,7 @@
 #[macro_use]
 extern crate alloc;
 
+mod agent;
 mod alarm;
 mod backoff;
 mod engine;
@@ -34,6 +36,7 @@ mod settings;
 mod standalone;
 mod token;
 
+pub use agent::poll_pause;
 pub use alarm::Alarm;
 pub use backoff::calculate_backoff;
 pub use engine::Engine;

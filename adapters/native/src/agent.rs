@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cxone_core::poll_pause;
 use cxone_core::profile::AGENT_EVENTS;
 use futures_core::Stream;
 use http::StatusCode;
@@ -24,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(15);
 /// The events of an agent's session: a `Stream` of `Result<Value, Error>`, which has no end.
 ///
 /// The server holds each poll until something happens; 304 says that nothing has, and it is asked
-/// again at once. The polls have a scope of their own, `agent-events`, which on NICE's own platform
+/// again at once, but not more than four times a second where it does not hold them. The polls have a scope of their own, `agent-events`, which on NICE's own platform
 /// counts apart from the client's concurrency; elsewhere use
 /// [`scope_limit_apart`](crate::ClientBuilder::scope_limit_apart).
 ///
@@ -38,11 +39,14 @@ pub struct AgentEvents {
     path: String,
     timeout: Duration,
     events: VecDeque<Value>,
+    /// Before the next poll.
+    pause: Duration,
     poll: Option<Asked>,
     failed: bool,
 }
 
-type Asked = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
+/// An answer, and how long it took.
+type Asked = Pin<Box<dyn Future<Output = (Result<Response, Error>, Duration)> + Send>>;
 
 impl AgentEvents {
     pub(crate) fn new(client: Client, session: &str) -> AgentEvents {
@@ -51,6 +55,7 @@ impl AgentEvents {
             path: format!("{}/get-next-event", session.trim_end_matches('/')),
             timeout: LONGEST_POLL,
             events: VecDeque::new(),
+            pause: Duration::ZERO,
             poll: None,
             failed: false,
         }
@@ -65,7 +70,15 @@ impl AgentEvents {
     fn ask(&self) -> Asked {
         let seconds = self.timeout.as_secs();
         let request = self.client.get(&self.path).query(&[("timeout", seconds)]);
-        Box::pin(request.rate_scope(AGENT_EVENTS).timeout(self.timeout + GRACE).send())
+        let request = request.rate_scope(AGENT_EVENTS).timeout(self.timeout + GRACE);
+        let pause = self.pause;
+        Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let asked = Instant::now();
+            (request.send().await, asked.elapsed())
+        })
     }
 }
 
@@ -81,7 +94,7 @@ impl Stream for AgentEvents {
                 return Poll::Ready(None);
             }
             let mut poll = self.poll.take().unwrap_or_else(|| self.ask());
-            let Poll::Ready(answer) = poll.as_mut().poll(cx) else {
+            let Poll::Ready((answer, took)) = poll.as_mut().poll(cx) else {
                 self.poll = Some(poll);
                 return Poll::Pending;
             };
@@ -90,7 +103,10 @@ impl Stream for AgentEvents {
                 _ => response.json::<Value>().map(events),
             });
             match events {
-                Ok(events) => self.events.extend(events),
+                Ok(events) => {
+                    self.pause = if events.is_empty() { poll_pause(took) } else { Duration::ZERO };
+                    self.events.extend(events);
+                }
                 Err(error) => {
                     self.failed = true;
                     return Poll::Ready(Some(Err(error)));

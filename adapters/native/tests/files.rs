@@ -426,3 +426,14 @@ async fn an_agents_events_come_by_long_polls_and_304_asks_again() {
     assert_eq!(polls.len(), 9);
     assert!(polls.iter().all(|it| it.query.as_deref() == Some("timeout=60")));
 }
+
+#[tokio::test]
+async fn a_server_that_holds_no_poll_is_asked_four_times_a_second() {
+    let mock = Mock::builder().start().await.unwrap();
+    mock.script(Rule::on("/agent-sessions/s-1", Fault::status(304)).times(10_000));
+    let client = client(&mock);
+    let mut events = client.agent_events("/agent-sessions/s-1");
+    assert!(timeout(Duration::from_millis(900), events.next()).await.is_err());
+    let polls = mock.log().len();
+    assert!((2..=5).contains(&polls), "{polls}");
+}

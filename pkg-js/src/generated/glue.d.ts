@@ -120,6 +120,7 @@ export interface Glue {
   jobFields(style: string): string | undefined;
   jobNext(texts: string, every: number, deadline: number, elapsed: number): number;
   jobPath(texts: string): string | undefined;
+  pollPause(took: number): number;
   trap?(): void;
 }
 
