@@ -30,6 +30,7 @@ fn t23_pages_are_asked_for_with_page_size_and_cursor() {
     let mut pages = Pages::new(PageStyle::cursor());
     assert_eq!(pages.style().items_field(), "entities");
     assert_eq!(pages.style().next_field(), "next_page_token");
+    assert_eq!((pages.style().items_a_page(), pages.style().in_body()), (100, false));
     assert_eq!(pages.request().unwrap().query, [("page_size", "100".to_owned())]);
 
     let step = pages.answer(page(100, NextField::Text("a/b=="))).unwrap();
@@ -201,6 +202,7 @@ fn links_are_followed_on_the_origin_that_was_asked_and_no_other() {
     let mut pages = Pages::new(style.clone());
     assert_eq!(query_of(&pages), [("top", "2".to_owned())]);
     assert_eq!((style.items_field(), style.next_field()), ("agents", "_links.next"));
+    assert_eq!(style.total_field(), "totalRecords");
     let next = "https://h.example/services/agents?skip=2&top=2";
     pages.answer(PageFields { total: Some(3), ..page(2, NextField::Text(next)) }).unwrap();
     let request = pages.request().unwrap();
@@ -278,6 +280,8 @@ fn windows_follow_one_another_without_a_gap_and_the_last_one_is_cut() {
     const HOUR: u64 = 3_600_000;
     let style =
         PageStyle::windows("skillSummaries", Wall::from_millis(0), Wall::from_millis(5 * HOUR));
+    let long = PageStyle::windows("s", Wall::from_millis(0), Wall::from_millis(50 * HOUR));
+    assert_eq!(Pages::new(long).request().unwrap().query[1].1, "1970-01-02T00:00:00.000Z");
     let mut pages = Pages::new(style.window(core::time::Duration::from_secs(2 * 3600)));
     let mut asked = Vec::new();
     while let Some(request) = pages.request() {
