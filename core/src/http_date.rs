@@ -189,8 +189,9 @@ const DAYS_BEFORE_1970: u64 = 719_468;
 fn year_of(moment: Wall) -> u64 {
     let days = moment.as_millis() / 86_400_000 + DAYS_BEFORE_1970;
     let (cycle, day_of_cycle) = (days / 146_097, days % 146_097); // of 400 years
-    let year_of_cycle =
-        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    // As if each fourth year had a leap day: the three that have none put the first days of a March
+    // into the year before, where they count as its January or February, so that it is the same.
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460) / 365;
     let before_year = year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100;
     let january_or_february = day_of_cycle - before_year >= 306;
     cycle * 400 + year_of_cycle + u64::from(january_or_february)
@@ -260,11 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn each_day_is_of_its_year() {
+        let mut day = 0;
+        for year in 1970..=9999_u64 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            for _ in 0..365 + u64::from(leap) {
+                assert_eq!(year_of(Wall::from_millis(day * 86_400_000)), year, "day {day}");
+                day += 1;
+            }
+        }
+    }
+
+    #[test]
     fn impossible_and_foreign_dates_are_malformed() {
         for text in [
             "Fri, 32 Dec 1999 23:59:59 GMT",
             "Wed, 30 Feb 2000 00:00:00 GMT",
             "Thu, 29 Feb 2001 00:00:00 GMT",
+            "Sat, 31 Apr 1999 00:00:00 GMT",
+            "Thu, 31 Jun 1999 00:00:00 GMT",
+            "Fri, 31 Sep 1999 00:00:00 GMT",
+            "Wed, 31 Nov 1999 00:00:00 GMT",
             "Fri, 00 Dec 1999 23:59:59 GMT",
             "Fri, 31 Dec 1999 24:00:00 GMT",
             "Fri, 31 Dec 1999 23:60:00 GMT",

@@ -13,9 +13,9 @@ use bytes::{Bytes, BytesMut};
 use cxone_core::{AttemptId, DRAIN_LIMIT, Failure};
 use futures_util::FutureExt;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, LOCATION, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Entry, HOST, LOCATION, USER_AGENT,
 };
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tracing::Instrument;
 use url::Url;
 
@@ -29,10 +29,8 @@ use crate::response::Received;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// So many fields does the client add by itself, the token not counted.
-const OWN_FIELDS: usize = 4;
-
-/// And with the token and the `Host` that follows. More would take more than allocators keep at hand.
+/// So many fields does the client add by itself, the token and `Host` counted. More would take more
+/// than allocators keep at hand.
 const USUAL_FIELDS: usize = 6;
 
 /// How much room is made for a body before any of it arrived, whatever its length is said to be.
@@ -182,35 +180,15 @@ impl Attempt {
     /// APIs are.
     fn request(&self) -> Option<reqwest::Request> {
         let outgoing = &*self.outgoing;
-        let settings = &*outgoing.hub.settings;
-        let Name { method, url, correlation_id } = &outgoing.name;
+        let Name { method, url, .. } = &outgoing.name;
         let url = match self.elsewhere.as_deref() {
             Some(url) => url.clone(),
-            None if outgoing.to_place => settings.base.placed(url)?,
+            None if outgoing.to_place => outgoing.hub.settings.base.placed(url)?,
             None => url.clone(),
         };
         let mut request = reqwest::Request::new(method.clone(), url);
         let headers = request.headers_mut();
-        headers.reserve(USUAL_FIELDS);
-        headers.insert(ACCEPT, JSON);
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(USER_AGENT, settings.user_agent.clone());
-        if outgoing.own_origin && !settings.default_headers.is_empty() {
-            overlay(headers, settings.default_headers.clone());
-        }
-        if let Some(id) = correlation_id {
-            headers.insert(CORRELATION_ID, id.clone());
-        }
-        if !outgoing.headers.is_empty() {
-            overlay(headers, outgoing.headers.clone());
-        }
-        if let Some(token) = &self.token {
-            headers.insert(AUTHORIZATION, token.clone());
-        } else if headers.len() > OWN_FIELDS
-            && let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION)
-        {
-            fields.iter_mut().for_each(|value| value.set_sensitive(true));
-        }
+        add_fields(headers, outgoing, self.token.as_ref());
         let body = outgoing.body.body()?;
         if body.as_bytes().is_none_or(|bytes| !bytes.is_empty()) {
             *request.body_mut() = Some(body);
@@ -229,6 +207,34 @@ impl Drop for Attempt {
         {
             self.outgoing.hub.send(Command::Over(self.ticket, over));
         }
+    }
+}
+
+/// The client's fields, and over them those of its caller; over them the token.
+fn add_fields(headers: &mut HeaderMap, outgoing: &Outgoing, token: Option<&HeaderValue>) {
+    let settings = &*outgoing.hub.settings;
+    headers.reserve(USUAL_FIELDS);
+    headers.insert(ACCEPT, JSON);
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(USER_AGENT, settings.user_agent.clone());
+    if outgoing.own_origin {
+        if let Some(host) = &settings.host {
+            headers.insert(HOST, host.clone());
+        }
+        if !settings.default_headers.is_empty() {
+            overlay(headers, settings.default_headers.clone());
+        }
+    }
+    if let Some(id) = &outgoing.name.correlation_id {
+        headers.insert(CORRELATION_ID, id.clone());
+    }
+    if !outgoing.headers.is_empty() {
+        overlay(headers, outgoing.headers.clone());
+    }
+    if let Some(token) = token {
+        headers.insert(AUTHORIZATION, token.clone());
+    } else if let Entry::Occupied(mut fields) = headers.entry(AUTHORIZATION) {
+        fields.iter_mut().for_each(|value| value.set_sensitive(true));
     }
 }
 
@@ -382,7 +388,50 @@ fn is_refused_stream(error: &(dyn StdError + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::{Client, ClientBuilder};
+
     use super::*;
+
+    /// What a request with these fields carries.
+    fn sent(builder: ClientBuilder, headers: HeaderMap, own_origin: bool) -> HeaderMap {
+        let hub = builder.no_auth().build().unwrap().hub;
+        let url = hub.settings.base.url().clone();
+        let outgoing = Outgoing::new(hub, Method::GET, url, own_origin);
+        let mut sent = HeaderMap::new();
+        add_fields(&mut sent, &Outgoing { headers, ..outgoing }, None);
+        sent
+    }
+
+    #[test]
+    fn an_authorization_that_was_given_is_no_more_shown_than_a_token() {
+        let builder = || Client::builder().base_url("https://h.example").correlation_id(false);
+        let key = || HeaderValue::from_static("Key hunter2");
+        let given = HeaderMap::from_iter([(AUTHORIZATION, key())]);
+        let by_default = builder().default_header("authorization", "Key hunter2");
+        for sent in [sent(builder(), given, true), sent(by_default, HeaderMap::new(), true)] {
+            assert_eq!(sent[AUTHORIZATION], key());
+            assert!(!format!("{sent:?}").contains("hunter2"), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_base_urls_host_is_named_where_http_1_is_sure_to_be_spoken() {
+        let host = |builder: fn(ClientBuilder) -> ClientBuilder, url, own_origin| {
+            let builder = builder(Client::builder().base_url(url));
+            sent(builder, HeaderMap::new(), own_origin).get(HOST).cloned()
+        };
+        let (plain, tls) = ("http://h.example:80/gw", "https://[::1]:8443");
+        let same = |builder| builder;
+        assert_eq!(host(same, plain, true).unwrap(), "h.example");
+        assert_eq!(host(ClientBuilder::http1_only, tls, true).unwrap(), "[::1]:8443");
+        // Another's, or what :authority may say.
+        assert_eq!(host(same, plain, false), None);
+        assert_eq!(host(same, tls, true), None);
+        assert_eq!(host(ClientBuilder::http2_prior_knowledge, plain, true), None);
+        // Or what reqwest was told to say.
+        assert_eq!(host(|it| it.reqwest(reqwest::Client::builder), plain, true), None);
+        assert_eq!(host(|it| it.reqwest_client(reqwest::Client::new()), plain, true), None);
+    }
 
     #[test]
     fn a_certificate_is_found_however_deep_it_is_wrapped() {

@@ -465,6 +465,9 @@ impl ClientBuilder {
         Engine::new(self.engine.clone(), 0, Now::default())?;
         let user_agent = HeaderValue::from_str(&self.user_agent)
             .map_err(|_| BuildError::new("user_agent", "choose visible ASCII (RFC 9110 §5.5)"))?;
+        // Another reqwest may speak or say something else.
+        let plain = self.make_http.is_none() && self.http.is_none();
+        let host = base.host().filter(|_| plain && self.protocol.is_http1(base.url()));
         let (make, finished, protocol) = (self.make_http, self.http, self.protocol);
         let connect = move || {
             let start = || make.as_ref().map_or_else(reqwest::Client::builder, |make| make());
@@ -480,6 +483,7 @@ impl ClientBuilder {
             connect: Box::new(connect),
             user_agent,
             default_headers: self.default_headers,
+            host,
             correlation_id: self.correlation_id,
             follow_redirects: self.follow_redirects,
             max_body: self.max_body,

@@ -20,6 +20,9 @@ pub(crate) struct Settings {
     pub(crate) connect: Connect,
     pub(crate) user_agent: HeaderValue,
     pub(crate) default_headers: HeaderMap,
+    /// The base URL's `Host`, where nothing but HTTP/1.1 is spoken: hyper would write it anew for
+    /// each request, which costs more than all other fields together.
+    pub(crate) host: Option<HeaderValue>,
     pub(crate) correlation_id: bool,
     pub(crate) follow_redirects: bool,
     pub(crate) max_body: usize,
@@ -45,6 +48,12 @@ impl Base {
         let mut given = issuer.clone();
         given.set_path("/");
         Base { given, found: Some(OnceLock::new()) }
+    }
+
+    /// Its `Host` (RFC 9110 §7.2), if that was given.
+    pub(crate) fn host(&self) -> Option<HeaderValue> {
+        let given = self.found.is_none().then_some(&self.given)?;
+        HeaderValue::from_str(&given[Position::BeforeHost..Position::AfterPort]).ok()
     }
 
     /// The base URL, as far as it is known.
@@ -116,6 +125,15 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
+    /// Is HTTP/1.1 all that is spoken under this URL?
+    pub(crate) fn is_http1(self, base: &Url) -> bool {
+        match self {
+            Protocol::Negotiate => base.scheme() == "http", // what there is to negotiate, TLS does
+            Protocol::Http1 => true,
+            Protocol::Http2 => false,
+        }
+    }
+
     /// Takes from reqwest what the engine decides: its own retries and redirects would be
     /// sendings that nobody counts, and that start in the middle of a pause.
     pub(crate) fn finish(

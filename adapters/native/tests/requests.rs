@@ -44,6 +44,17 @@ async fn t6_what_the_caller_sets_wins() {
 }
 
 #[tokio::test]
+async fn a_request_names_the_host_of_its_url_unless_another_was_set() {
+    let mock = mock().await;
+    let client = client(&mock);
+    assert_eq!(echo(client.get(ECHO)).await["headers"]["host"], mock.addr().to_string());
+    let set = client.get(ECHO).header("host", "set.example");
+    assert_eq!(echo(set).await["headers"]["host"], "set.example");
+    let client = builder(&mock).default_header("host", "default.example").build().unwrap();
+    assert_eq!(echo(client.get(ECHO)).await["headers"]["host"], "default.example");
+}
+
+#[tokio::test]
 async fn t6_a_post_without_a_body_says_so() {
     let mock = mock().await;
     let client = client(&mock);

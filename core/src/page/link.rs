@@ -108,5 +108,8 @@ mod tests {
         for link in ["/a", "/a?cursor=", "/a?cursor=x", "/a?mycursor=1", "/a#?cursor=x&cursor=1"] {
             assert_eq!(number_in_query(link, "cursor"), None, "{link}");
         }
+        for link in ["/a&cursor=1", "/a&cursor=1?x=1", "/a?x=1#&cursor=1", "/a?cursor=1:"] {
+            assert_eq!(number_in_query(link, "cursor"), None, "{link}");
+        }
     }
 }

@@ -30,6 +30,7 @@ fn t23_pages_are_asked_for_with_page_size_and_cursor() {
     let mut pages = Pages::new(PageStyle::cursor());
     assert_eq!(pages.style().items_field(), "entities");
     assert_eq!(pages.style().next_field(), "next_page_token");
+    assert_eq!((pages.style().items_a_page(), pages.style().in_body()), (100, false));
     assert_eq!(pages.request().unwrap().query, [("page_size", "100".to_owned())]);
 
     let step = pages.answer(page(100, NextField::Text("a/b=="))).unwrap();
@@ -42,7 +43,7 @@ fn t23_pages_are_asked_for_with_page_size_and_cursor() {
     assert!(pages.is_done());
     assert_eq!(pages.request(), None);
     assert_eq!(pages.answer(page(7, NextField::Absent)), Err(PageError::Over));
-    assert_eq!(pages.state().items, 107);
+    assert_eq!((pages.state().items, pages.state().cursor), (107, None));
 }
 
 #[test]
@@ -74,7 +75,9 @@ fn a_number_is_a_token_and_other_types_are_not() {
     let mut pages = Pages::new(PageStyle::cursor());
     pages.answer(page(1, NextField::Number(0))).unwrap();
     assert_eq!(cursor_of(&pages).as_deref(), Some("0"));
-    let long = "x".repeat(MAX_CURSOR_BYTES + 1);
+    let long = "x".repeat(8 * 1024 + 1);
+    let longest = &long[1..];
+    assert!(pages.clone().answer(page(1, NextField::Text(longest))).unwrap().more);
     for bad in [NextField::Other, NextField::Text(&long)] {
         let mut pages = pages.clone();
         let error = pages.answer(page(1, bad)).unwrap_err();
@@ -179,16 +182,34 @@ fn x30_a_circle_is_noticed_however_long_it_is_and_the_state_stays_small() {
 }
 
 #[test]
+fn x30_as_many_cursors_are_remembered_as_promised() {
+    let mut pages = Pages::new(PageStyle::cursor());
+    // The landmark is the one that was forgotten last at a power of two.
+    let last = 2 * REMEMBERED as u64 + 10;
+    for cursor in 0..=last {
+        pages.answer(page(1, NextField::Number(cursor))).unwrap();
+    }
+    let oldest = last + 1 - REMEMBERED as u64;
+    for (cursor, known) in [(last, true), (oldest, true), (oldest - 1, false)] {
+        let again = pages.clone().answer(page(1, NextField::Number(cursor)));
+        assert_eq!(again.is_err(), known, "{cursor}");
+    }
+}
+
+#[test]
 fn links_are_followed_on_the_origin_that_was_asked_and_no_other() {
     let style = PageStyle::links("agents").page_size(2);
     let mut pages = Pages::new(style.clone());
     assert_eq!(query_of(&pages), [("top", "2".to_owned())]);
     assert_eq!((style.items_field(), style.next_field()), ("agents", "_links.next"));
+    assert_eq!(style.total_field(), "totalRecords");
     let next = "https://h.example/services/agents?skip=2&top=2";
     pages.answer(PageFields { total: Some(3), ..page(2, NextField::Text(next)) }).unwrap();
     let request = pages.request().unwrap();
     assert_eq!(request.link.as_deref(), Some("/services/agents?skip=2&top=2"));
     assert_eq!(request.query, []);
+    let error = pages.clone().answer(page(2, NextField::Number(2))).unwrap_err();
+    assert_eq!(error, PageError::BadCursor("_links.next"));
     for away in ["https://evil.example/agents", "//evil.example/agents", "agents?skip=2"] {
         let error = pages.clone().answer(page(2, NextField::Text(away))).unwrap_err();
         assert_eq!(error, PageError::OtherOrigin("_links.next"));
@@ -227,9 +248,11 @@ fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
     let step = pages.answer(PageFields { fingerprints: &[2, 4], ..page(2, next) }).unwrap();
     assert_eq!(step, PageStep { items: 1, total: 4, more: true });
 
-    // Three ways to end: 204, an empty page, nothing but what came before at the same time.
+    // Ways to end: 204, an empty page, nothing but what came before at the same time.
     let none = PageFields { status: 204, body: PageBody::Empty, ..page(0, NextField::Absent) };
-    for end in [none, page(0, next), PageFields { fingerprints: &[4], ..page(1, next) }] {
+    let later = page(0, NextField::Text("2026-11-23T03:00:00Z"));
+    let repeated = PageFields { fingerprints: &[4], ..page(1, next) };
+    for end in [none, page(0, next), later, repeated] {
         let mut pages = pages.clone();
         assert_eq!(pages.answer(end).unwrap(), PageStep { items: 0, total: 4, more: false });
         assert_eq!(pages.request(), None);
@@ -257,6 +280,8 @@ fn windows_follow_one_another_without_a_gap_and_the_last_one_is_cut() {
     const HOUR: u64 = 3_600_000;
     let style =
         PageStyle::windows("skillSummaries", Wall::from_millis(0), Wall::from_millis(5 * HOUR));
+    let long = PageStyle::windows("s", Wall::from_millis(0), Wall::from_millis(50 * HOUR));
+    assert_eq!(Pages::new(long).request().unwrap().query[1].1, "1970-01-02T00:00:00.000Z");
     let mut pages = Pages::new(style.window(core::time::Duration::from_secs(2 * 3600)));
     let mut asked = Vec::new();
     while let Some(request) = pages.request() {
@@ -319,6 +344,7 @@ fn a_search_skips_what_came_and_not_what_was_asked_for() {
 proptest! {
     #[test]
     fn numbers_are_sorted(mut numbers: Vec<u64>) {
+        numbers.extend_from_within(..); // as items may come twice
         let mut expected = numbers.clone();
         expected.sort_unstable();
         sort(&mut numbers);

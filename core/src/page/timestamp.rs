@@ -72,6 +72,21 @@ mod tests {
     }
 
     #[test]
+    fn each_day_follows_the_one_before() {
+        let mut day = 0;
+        for year in 1970..=9999_u64 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for day_of_month in 1..=length {
+                    assert_eq!(date(day), [year, month, day_of_month]);
+                    day += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_servers_time_is_given_back_with_a_literal_z() {
         for (given, sent) in [
             ("2026-08-01T10:00:00.5Z", "2026-08-01T10:00:00.5Z"),

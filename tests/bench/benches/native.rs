@@ -3,6 +3,14 @@
 //! time, so that every instruction of the client's counts; one that takes a moment, as any real one
 //! does, shows what is left of that. A reqwest that is told to send what the client sends, and to
 //! wait as long for it, shows how much of the difference the wire and the timer make.
+//!
+//! Where the rest goes, counted by callgrind in the client's process, for one request that is answered
+//! at once: bare reqwest takes 65 100 instructions (14 000 of them parse its URL twice more), with the
+//! correlation id and the timer 70 300, the client 64 300. It saves reqwest a parsing of the URL and
+//! hyper the making of `Host`, which pays for its own 6 500. What is left is no work that could be
+//! left out but room: its code and state push some of reqwest's out of the first caches, which miss
+//! 17 % more often for instructions and 44 % for data. That and the correlation id, which alone costs
+//! 3 %, are the 4 to 6 % of processor time by which it is behind.
 
 use std::convert::Infallible;
 use std::future::Future;
