@@ -11,6 +11,8 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
+use crate::time::nanos;
+
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// The jitter on a stated wait is at most a tenth of it …

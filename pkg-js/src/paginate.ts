@@ -164,7 +164,8 @@ export class Pagination<T> implements AsyncIterable<T> {
         else if (all instanceof URLSearchParams) all.set(pairs[i]!, pairs[i + 1]!);
         else all[pairs[i]!] = pairs[i + 1]!;
       }
-      // Before it is known where the APIs are, a path will do.
+      // A link is of the origin that signing in finds.
+      if (link && !origin && !this.#client.originOf(this.#url)) await this.#client.accessToken();
       origin ||= this.#client.originOf(this.#url) ?? '';
       const request = link ? { url: origin + link } : { url: this.#url, params: all };
       const post = machine.flags & IN_BODY ? { method: 'POST', data: body, idempotent: true } : {};
