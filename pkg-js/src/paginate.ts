@@ -8,7 +8,12 @@ import { shown, type RequestOptions } from './request.js';
 import type { Instance } from './wasm.js';
 
 /**
- * The ways in which CXone's APIs page:
+ * The ways in which CXone's APIs page. Not every one brings all while records change: where the
+ * server counts (`links`, `search`), those that are removed during a run shift others past its reach,
+ * and those that are added may come twice; what is added to a window that was read already
+ * (`windows`) is missed; `updated-since` brings what is updated again, and fails where more records
+ * share one millisecond than an answer holds.
+ *
  *
  * - `cursor`: `cursor` and `page_size`, `entities` and `next_page_token` (the default);
  * - `links`: `top`, then the link in `_links.next`; most lists of the ACD APIs;
@@ -53,7 +58,7 @@ export interface PaginateOptions extends Omit<RequestOptions, 'idempotent' | 'id
   style?: PageStyle;
   /** The field of an answer that holds the items. `links` and `windows` have none by default: `agents`, `skills`, `skillSummaries` … */
   itemsField?: string;
-  /** Items to ask for on each page. Default: the style's, 100 for `cursor`. */
+  /** Items to ask for on each page; in the style `updated-since`, what an answer holds at most. Default: the style's, 100 for `cursor`. */
   pageSize?: number;
   /** From when on, in the styles with times: a date, or what `new Date()` takes. */
   since?: Date | string | number;
