@@ -11,6 +11,8 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
+use crate::time::nanos;
+
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// The jitter on a stated wait is at most a tenth of it …
@@ -119,14 +121,14 @@ impl Chance {
 
     /// That share of `most`, in whole milliseconds, rounded down.
     fn part_of(self, most: Duration) -> Duration {
-        let nanos = saturate((most.as_nanos() * u128::from(self.0)) >> CHANCE_BITS);
+        let nanos = saturate((u128::from(nanos(most)) * u128::from(self.0)) >> CHANCE_BITS);
         Duration::from_millis(nanos / NANOS_PER_MILLI)
     }
 
     /// `wait · (1 + self / 2)`, in whole milliseconds, rounded up.
     fn stretch_by_half(self, wait: Duration) -> Duration {
         // Below 2^94 nanoseconds, so the product needs the headroom that splitting gives.
-        let nanos = u128::from(saturate(wait.as_nanos()));
+        let nanos = u128::from(nanos(wait));
         let stretched = nanos * (u128::from(self.0) + (1 << (CHANCE_BITS + 1)));
         let nanos = saturate(stretched.div_ceil(1 << (CHANCE_BITS + 1)));
         Duration::from_millis(nanos.div_ceil(NANOS_PER_MILLI))

@@ -60,7 +60,7 @@ fn rfc850(mut text: Text<'_>, now: Wall) -> Option<Date> {
     let time = text.time()?;
     text.zone()?;
 
-    let this_year = year_of(now).min(9999);
+    let this_year = date_of(now.as_millis() / 86_400_000)[0].min(9999);
     let latest = this_year + 50;
     let year = latest - (latest - year_of_century) % 100;
     let date = Date { weekday, year, month, day, time };
@@ -185,16 +185,25 @@ impl Date {
 /// Days from the first of March of the year 0 to 1970-01-01.
 const DAYS_BEFORE_1970: u64 = 719_468;
 
-/// The year of a moment.
-fn year_of(moment: Wall) -> u64 {
-    let days = moment.as_millis() / 86_400_000 + DAYS_BEFORE_1970;
-    let (cycle, day_of_cycle) = (days / 146_097, days % 146_097); // of 400 years
-    // As if each fourth year had a leap day: the three that have none put the first days of a March
-    // into the year before, where they count as its January or February, so that it is the same.
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460) / 365;
-    let before_year = year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100;
-    let january_or_february = day_of_cycle - before_year >= 306;
-    cycle * 400 + year_of_cycle + u64::from(january_or_february)
+/// The moment of a date and time in UTC, if there is such a one.
+pub(crate) fn moment_of(year: u64, month: u64, day: u64, time: [u64; 3]) -> Option<Wall> {
+    let date = Date { weekday: 0, year, month, day, time };
+    date.is_valid().then(|| date.moment())
+}
+
+/// Year, month and day of a day that is so many after 1970-01-01.
+pub(crate) fn date_of(days: u64) -> [u64; 3] {
+    let days = days + DAYS_BEFORE_1970;
+    let (cycle, day) = (days / 146_097, days % 146_097); // of 400 years
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (year * 365 + year / 4 - year / 100);
+    let month = (day * 5 + 2) / 153;
+    let day = day - (month * 153 + 2) / 5 + 1;
+    let year = cycle * 400 + year;
+    match month {
+        0..10 => [year, month + 3, day],
+        _ => [year + 1, month - 9, day],
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +215,10 @@ mod tests {
     use super::*;
 
     const NOW: Wall = Wall::from_millis(1_795_392_000_000); // 2026-11-23T00:00:00Z
+
+    fn year_of(moment: Wall) -> u64 {
+        date_of(moment.as_millis() / 86_400_000)[0]
+    }
 
     fn seconds(text: &str, mode: Mode) -> Option<u64> {
         parse(text, mode, NOW).map(|moment| moment.as_millis() / 1000)
@@ -261,13 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn each_day_is_of_its_year() {
+    fn each_day_follows_the_one_before() {
         let mut day = 0;
         for year in 1970..=9999_u64 {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            for _ in 0..365 + u64::from(leap) {
-                assert_eq!(year_of(Wall::from_millis(day * 86_400_000)), year, "day {day}");
-                day += 1;
+            let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for day_of_month in 1..=length {
+                    assert_eq!(date_of(day), [year, month, day_of_month]);
+                    day += 1;
+                }
             }
         }
     }

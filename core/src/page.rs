@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::text::text;
-use crate::time::Wall;
+use crate::time::{Wall, millis};
 
 mod error;
 mod link;
@@ -31,7 +31,7 @@ mod timestamp;
 pub use error::PageError;
 use style::Kind;
 pub use style::PageStyle;
-use timestamp::{LAST_MILLIS, in_utc, timestamp};
+use timestamp::{LAST_MILLIS, in_utc, next_millisecond, timestamp};
 
 /// The longest cursor that is taken, in bytes: more fits into no request line.
 const MAX_CURSOR_BYTES: usize = 8 * 1024;
@@ -39,9 +39,6 @@ const MAX_CURSOR_BYTES: usize = 8 * 1024;
 /// So many of the last cursors are remembered: enough for any circle that a server was seen to
 /// lead in. A longer one is noticed when it comes back to a landmark.
 const REMEMBERED: usize = 256;
-
-/// What contacts/completed sends at most in one answer.
-const FULL_POLL: u64 = 10_000;
 
 /// Where a run of pages stands, between two of them. Its size does not grow with the run.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -61,6 +58,12 @@ pub struct PageState {
     /// Fingerprints of the last page's items, in order, where the next page may repeat them.
     #[serde(default)]
     pub overlap: Vec<u64>,
+    /// How many items the longest page held, where pages overlap.
+    #[serde(default)]
+    pub most: u64,
+    /// There: 1 while it is looked whether more follows what shares one time, 2 if it does.
+    #[serde(default)]
+    pub look: u8,
     /// Whether the run began at a given cursor and not at the first page: what the server says of
     /// the number of all items is no matter then.
     #[serde(default)]
@@ -157,6 +160,13 @@ pub struct Pages {
     failed: bool,
 }
 
+/// Where pages overlap, one without anything new need not be the last: as many may share its time
+/// as an answer holds, and hide what follows. So it is looked what there is a millisecond later, and
+/// what comes is not kept: that would be without what it was hidden by.
+const AHEAD: u8 = 1;
+/// There is something, maybe since a moment ago: then it comes now.
+const BACK: u8 = 2;
+
 impl Pages {
     /// From the first page on.
     pub fn new(style: PageStyle) -> Pages {
@@ -198,9 +208,14 @@ impl Pages {
         self.state.done
     }
 
-    /// Did the page before the one that is being read hold an item of this fingerprint?
+    /// Is an item of this fingerprint none of the run's next? The page before the one that is being
+    /// read held it, or it comes again.
     pub fn is_repeated(&self, fingerprint: u64) -> bool {
-        self.state.overlap.binary_search(&fingerprint).is_ok()
+        self.state.look == AHEAD || self.came_before(&fingerprint)
+    }
+
+    fn came_before(&self, fingerprint: &u64) -> bool {
+        self.state.overlap.binary_search(fingerprint).is_ok()
     }
 
     /// The request for the next page: the same until it is answered, and none once the run is
@@ -210,7 +225,10 @@ impl Pages {
             return None;
         }
         let names = self.style.names();
-        let cursor = self.state.cursor.clone();
+        let mut cursor = self.state.cursor.clone();
+        if self.state.look == AHEAD {
+            cursor = next_millisecond(&cursor.unwrap_or_default());
+        }
         let mut request = PageRequest::default();
         match self.style.kind {
             Kind::Links if cursor.is_some() => {
@@ -262,8 +280,13 @@ impl Pages {
         let mut items = page.items.ok_or_else(no_items)?;
         let came = items;
         if self.style.overlaps() {
-            let repeated = page.fingerprints.iter().filter(|it| self.is_repeated(**it)).count();
+            let repeated = page.fingerprints.iter().filter(|it| self.came_before(it)).count();
             items = items.saturating_sub(repeated as u64);
+            if self.state.look == AHEAD {
+                // Some servers do not see so small a difference.
+                let next = if items > 0 { Next::Look(BACK) } else { Next::End };
+                return Ok(self.step(0, next, &[]));
+            }
         }
         let so_far = self.state.items.saturating_add(items);
         let next = match kind {
@@ -275,11 +298,7 @@ impl Pages {
             Kind::Scroll if came == 0 => Next::End,
             Kind::UpdatedSince if came == 0 => Next::End,
             _ => match self.next_page(page) {
-                // As many share one time as are due at once: there may be more of them.
-                Ok(Next::Again) if items == 0 && came >= FULL_POLL => {
-                    return Err(PageError::RepeatedCursor(self.style.next_field()));
-                }
-                Ok(Next::Again) if items == 0 => Next::End,
+                Ok(Next::Again) if items == 0 => self.end_of_overlap(came)?,
                 next => next?,
             },
         };
@@ -296,17 +315,19 @@ impl Pages {
         state.pages = state.pages.saturating_add(1);
         state.items = state.items.saturating_add(items);
         state.done = next == Next::End;
+        state.look = if let Next::Look(look) = next { look } else { 0 };
         match next {
             Next::Cursor(cursor) => {
                 remember(&mut state.seen, fingerprint(cursor.as_bytes()), state.pages);
                 state.cursor = Some(cursor);
             }
             // A later run asks for what came since.
-            Next::Again => {}
+            Next::Again | Next::Look(_) => {}
             Next::End if self.style.overlaps() => {}
             Next::End | Next::Counted => state.cursor = None,
         }
         if self.style.overlaps() && !fingerprints.is_empty() {
+            state.most = state.most.max(fingerprints.len() as u64);
             state.overlap.clear();
             state.overlap.extend(fingerprints);
             sort(&mut state.overlap);
@@ -342,6 +363,22 @@ impl Pages {
         Ok(Next::Cursor(cursor))
     }
 
+    /// What follows a page of so many items that all came before, at one time.
+    fn end_of_overlap(&self, came: u64) -> Result<Next, PageError> {
+        // A shorter one is whole. One that is all of the run need not have been cut.
+        let PageState { most, items, .. } = self.state;
+        let cut =
+            most > 0 && came >= most && (came < items || came >= u64::from(self.style.page_size));
+        if cut || self.state.look == BACK {
+            return Err(PageError::Crowded(came));
+        }
+        let cursor = self.state.cursor.as_deref().unwrap_or_default();
+        if next_millisecond(cursor).is_none() {
+            return Ok(Next::End);
+        }
+        Ok(Next::Look(AHEAD))
+    }
+
     fn next_window(&self) -> Next {
         let end = self.window_end(self.window_start());
         match self.style.until.is_none_or(|until| end >= until.as_millis()) {
@@ -356,7 +393,7 @@ impl Pages {
     }
 
     fn window_end(&self, start: u64) -> u64 {
-        let length = u64::try_from(self.style.window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let length = millis(self.style.window).max(1);
         let until = self.style.until.map_or(u64::MAX, Wall::as_millis);
         start.saturating_add(length).min(until.max(start)).min(LAST_MILLIS)
     }
@@ -371,6 +408,8 @@ enum Next {
     Counted,
     /// The same again: what shares the last page's time.
     Again,
+    /// `AHEAD` or `BACK`
+    Look(u8),
 }
 
 /// What names the first page, where that is not left to the server.

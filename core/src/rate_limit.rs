@@ -12,7 +12,7 @@ use crate::http_date;
 use crate::reading::{Mode, Reading, ResetUnit};
 use crate::structured_field::{self, Item, Value};
 use crate::text::text;
-use crate::time::Wall;
+use crate::time::{Wall, millis};
 
 /// What is left of a limit, as a response announces it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,13 +79,13 @@ impl Rate {
 
     /// Requests a second: a division of two integers, the same on every target.
     pub fn per_second(self) -> f64 {
-        self.requests as f64 * 1000.0 / self.per.as_millis() as f64
+        self.requests as f64 * 1000.0 / millis(self.per) as f64
     }
 
     /// Which of two rates is the slower one, exactly.
     pub fn compare(self, other: Rate) -> Ordering {
         // Both spans are below 2⁶⁴ ms as readers make them; saturation keeps any other in order.
-        let cross = |a: Rate, b: Rate| u128::from(a.requests).saturating_mul(b.per.as_millis());
+        let cross = |a: Rate, b: Rate| u128::from(a.requests) * u128::from(millis(b.per));
         cross(self, other).cmp(&cross(other, self))
     }
 }

@@ -23,6 +23,10 @@ const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 /// Below an issuer: where a tenant's APIs are.
 const CXONE_CONFIGURATION: &str = "/.well-known/cxone-configuration?tenantId=";
 
+/// So many fetches in a row may ask with a refresh token without an answer that decides: then the
+/// access key is asked with, which may be taken where the other one cannot be looked up.
+const REFRESHES: u32 = 2;
+
 /// An access key of a user. Its `Debug` does not show the secret.
 #[derive(Clone)]
 pub struct AccessKey {
@@ -78,6 +82,8 @@ pub struct SignIn {
     token_url: Option<String>,
     api: Option<String>,
     refresh_token: Option<Hidden>,
+    /// How many fetches have asked with it in vain.
+    refreshes: u32,
     /// Of the fetch that is under way: a token whose tenant's API is still to be found.
     granted: Option<(TokenGrant, String)>,
 }
@@ -98,12 +104,24 @@ impl SignIn {
         if let Some(issuer) = &mut config.issuer {
             issuer.truncate(issuer.trim_end_matches('/').len());
         }
-        SignIn { config, token_url: None, api: None, refresh_token: None, granted: None }
+        SignIn {
+            config,
+            token_url: None,
+            api: None,
+            refresh_token: None,
+            refreshes: 0,
+            granted: None,
+        }
     }
 
     /// A new fetch begins, whatever became of the last one.
     pub fn start(&mut self) {
         self.granted = None;
+        self.refreshes += u32::from(self.refresh_token.is_some());
+        if self.refreshes > REFRESHES {
+            self.refresh_token = None;
+            self.refreshes = 0;
+        }
     }
 
     /// The next request of the fetch.
@@ -161,6 +179,7 @@ impl SignIn {
                 return Err(refusal);
             }
         };
+        self.refreshes = 0;
         if self.config.access_key.is_some()
             && let Some(token) = &grant.refresh_token
         {
@@ -207,7 +226,8 @@ impl SignIn {
         text
     }
 
-    /// A URL out of a configuration: https, unless the issuer itself is under test without.
+    /// A URL out of a configuration: https, unless the issuer itself is under test without, and
+    /// nothing in it that is none, such as a name and a password.
     fn find(
         &self,
         status: u16,
@@ -219,8 +239,12 @@ impl SignIn {
             return Err(refused(status, problem));
         }
         let plain = self.config.issuer.as_ref().is_some_and(|issuer| issuer.starts_with("http:"));
-        let usable =
-            |url: &String| url.starts_with("https://") || plain && url.starts_with("http://");
+        let foreign = |byte: &u8| matches!(byte, 0..=b' ' | b'@' | b'\\');
+        let usable = |url: &String| {
+            (url.starts_with("https://") || plain && url.starts_with("http://"))
+                && url.len() > "https://".len()
+                && !url.as_bytes().iter().any(foreign)
+        };
         member(body, name).filter(usable).ok_or_else(|| refused(status, problem))
     }
 }
@@ -337,6 +361,36 @@ mod tests {
     }
 
     #[test]
+    fn when_nothing_decides_on_a_refresh_token_the_access_key_is_tried() {
+        let mut sign_in = discovered();
+        let token = jwt(&json!({ "tenantId": "t" }));
+        let granted = json!({ "access_token": token, "refresh_token": "again" });
+        answer(&mut sign_in, granted.clone());
+        answer(&mut sign_in, json!({ "api_endpoint": "https://api-eu1.niceincontact.com" }));
+        let asks = |sign_in: &SignIn, grant| sign_in.request().form.unwrap().contains(grant);
+        // An answer that brings a token begins the count anew.
+        for rounds in [1, 2] {
+            for _ in 0..rounds {
+                sign_in.start();
+                assert!(asks(&sign_in, "grant_type=refresh_token"));
+                if rounds == 1 {
+                    assert!(answer(&mut sign_in, granted.clone()).is_some());
+                } else {
+                    // Of a network that fails nothing is heard here.
+                    let _ = sign_in.answer(503, b"");
+                }
+            }
+        }
+        for _ in 0..3 {
+            sign_in.start();
+            assert!(asks(&sign_in, "grant_type=password"));
+        }
+        assert!(answer(&mut sign_in, granted).is_some());
+        sign_in.start();
+        assert!(asks(&sign_in, "grant_type=refresh_token"));
+    }
+
+    #[test]
     fn what_was_found_survives_a_fetch_that_fails_later() {
         let mut sign_in = discovered();
         let token = jwt(&json!({ "tenantId": "t" }));
@@ -356,10 +410,23 @@ mod tests {
             json!({ "token_endpoint": 7 }),
             json!({ "token_endpoint": "http://cxone.niceincontact.com/auth/token" }),
             json!({ "token_endpoint": "/auth/token" }),
+            json!({ "token_endpoint": "https://" }),
+            json!({ "token_endpoint": "https://user:pw@cxone.niceincontact.com/auth/token" }),
+            json!({ "token_endpoint": "https://cxone niceincontact.com/auth/token" }),
         ] {
             let refusal = platform().answer(200, body.to_string().as_bytes()).unwrap_err();
             assert_eq!(refusal.kind, Refusal::Fatal);
             assert!(refusal.to_string().contains("token_endpoint"), "{refusal}");
+        }
+        // Neither is kept, so that a later fetch looks again.
+        let mut sign_in = discovered();
+        for bad in ["https://user:pw@api-na1.niceincontact.com", "https://"] {
+            answer(&mut sign_in, json!({ "access_token": jwt(&json!({ "tenantId": "t" })) }));
+            let body = json!({ "api_endpoint": bad }).to_string();
+            let refusal = sign_in.answer(200, body.as_bytes()).unwrap_err();
+            assert!(refusal.to_string().contains("api_endpoint"), "{refusal}");
+            assert_eq!(sign_in.api(), None);
+            sign_in.start();
         }
         let mut sign_in = discovered();
         let refusal = sign_in.answer(200, br#"{"access_token":"opaque"}"#).unwrap_err();

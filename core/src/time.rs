@@ -65,6 +65,22 @@ pub(crate) const fn nanos(wait: Duration) -> u64 {
     }
 }
 
+/// A wait in whole milliseconds; `u64::MAX` for what is as long or longer.
+#[inline(never)]
+pub(crate) fn millis(wait: Duration) -> u64 {
+    match wait.as_secs() {
+        seconds if seconds < u64::MAX / 1000 => seconds * 1000 + u64::from(wait.subsec_millis()),
+        _ => u64::MAX,
+    }
+}
+
+/// `number · times / by`, rounded down and exact; by zero is by one.
+#[inline(never)]
+pub(crate) fn scaled(number: u64, times: u64, by: u64) -> u64 {
+    let scaled = u128::from(number) * u128::from(times) / u128::from(by.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
 impl AddAssign<Duration> for Instant {
     fn add_assign(&mut self, wait: Duration) {
         *self = *self + wait;

@@ -180,7 +180,10 @@ export class CxoneClient extends EventTarget {
       signalHeaders: matter,
       authorization: (token) => tokens?.authorization(token),
       tokenTrouble: () => tokens?.trouble ?? {},
-      place: (early) => (this.#defaults.found ? urlOf(this.#defaults, early).href : undefined),
+      place: (early) => {
+        const url = urlOf(this.#defaults, early);
+        return this.#defaults.found && url.origin === this.#defaults.origin ? url.href : undefined;
+      },
       followRedirects: options.followRedirects ?? true,
       maxBody: options.maxBody ?? MAX_BODY,
       statusText: (status) => (phrases[status] ??= this.#instance.Engine.status_text(status)),

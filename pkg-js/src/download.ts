@@ -54,8 +54,8 @@ export interface Downloaded {
  * is bounded by what the transport hands over at once.
  *
  * Rejects with a {@link DownloadError} if the file cannot be written, or another call of this process
- * is writing it; if its length or checksum is not what the server states; if its body keeps ending
- * early, or it keeps changing; with the signal's reason; else as its requests do.
+ * is writing it; if its length or checksum is not what the server states; if the server packs it
+ * (`Content-Encoding`) though it was asked not to; if its body keeps ending early, or it keeps changing; with the signal's reason; else as its requests do.
  *
  * ```js
  * const { bytes, verified } = await download(cx, recordingUrl, 'recording.wav');
@@ -147,13 +147,17 @@ type End = { verified: boolean } | { changed: true } | Early;
 /** Writes what comes. */
 async function take(part: Part, response: Response, stallTimeout: number, signal: AbortSignal | null | undefined): Promise<End> {
   const { status, headers } = response;
-  // Something unpacks such a body on its way here: what is stated of it is not of what comes.
-  const isPacked = !/^(identity)?$/i.test(headers.get('content-encoding') ?? '');
-  if (status === 206 && !isPacked && goesOn(part, headers)) {
+  // Its lengths, ranges and checksums are not those of the file.
+  if (!/^(identity)?$/i.test(headers.get('content-encoding') ?? '')) {
+    void response.body?.cancel().catch(() => {});
+    await part.restart();
+    throw new DownloadError('Download Error: the server packs it, though it was asked not to', detailsOf(response));
+  }
+  if (status === 206 && goesOn(part, headers)) {
     part.resumed = part.length;
   } else if (status === 200) {
-    await part.restart(isPacked ? undefined : strongEtag(headers), isPacked ? undefined : headers.get('content-md5')?.trim());
-    part.total = isPacked ? undefined : number(headers.get('content-length'));
+    await part.restart(strongEtag(headers), headers.get('content-md5')?.trim());
+    part.total = number(headers.get('content-length'));
   } else {
     void response.body?.cancel().catch(() => {});
     if (status !== 206) throw new DownloadError(`Download Error: the answer is no file, but a ${status}`, detailsOf(response));
@@ -164,7 +168,7 @@ async function take(part: Part, response: Response, stallTimeout: number, signal
   const early = await read(part, response, stallTimeout, signal);
   if (early) return early;
   if (total !== undefined && part.length < total) return { error: undefined };
-  const isRight = isPacked ? undefined : part.isRight(sha256Of(headers));
+  const isRight = part.isRight(sha256Of(headers));
   const isLonger = total !== undefined && part.length > total;
   if (!isLonger && isRight !== false) return { verified: isRight === true };
   const wrong = isLonger ? `${part.length} bytes of ${total} came` : 'its checksum is not what the server states';

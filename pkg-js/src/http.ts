@@ -299,7 +299,7 @@ abstract class HttpTask extends Task {
     let sending;
     try {
       if (this.outgoing.early !== undefined) {
-        const unknown = new TypeError('signing in finds the base URL: a request without a token needs an absolute URL');
+        const unknown = new TypeError('signing in finds the base URL: without a token, or to another origin, a request needs an absolute URL and `auth: false`');
         throw Object.assign(unknown, { code: 'ERR_INVALID_URL' });
       }
       if (isStream(this.outgoing.data)) {

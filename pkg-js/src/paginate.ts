@@ -8,7 +8,12 @@ import { shown, type RequestOptions } from './request.js';
 import type { Instance } from './wasm.js';
 
 /**
- * The ways in which CXone's APIs page:
+ * The ways in which CXone's APIs page. Not every one brings all while records change: where the
+ * server counts (`links`, `search`), those that are removed during a run shift others past its reach,
+ * and those that are added may come twice; what is added to a window that was read already
+ * (`windows`) is missed; `updated-since` brings what is updated again, and fails where more records
+ * share one millisecond than an answer holds.
+ *
  *
  * - `cursor`: `cursor` and `page_size`, `entities` and `next_page_token` (the default);
  * - `links`: `top`, then the link in `_links.next`; most lists of the ACD APIs;
@@ -39,6 +44,10 @@ export interface PageState {
   seen: string[];
   /** Fingerprints of the last page's items, where the next page may repeat them. */
   overlap?: string[];
+  /** How many items the longest page held, where the next page may repeat some. */
+  most?: number;
+  /** There: 1 while it is looked whether more follows what shares one time, 2 if it does. */
+  look?: number;
   /** Did the run begin at a given cursor? Then what the server says of the number of all items is no matter. */
   partial?: boolean;
 }
@@ -49,7 +58,7 @@ export interface PaginateOptions extends Omit<RequestOptions, 'idempotent' | 'id
   style?: PageStyle;
   /** The field of an answer that holds the items. `links` and `windows` have none by default: `agents`, `skills`, `skillSummaries` … */
   itemsField?: string;
-  /** Items to ask for on each page. Default: the style's, 100 for `cursor`. */
+  /** Items to ask for on each page; in the style `updated-since`, what an answer holds at most. Default: the style's, 100 for `cursor`. */
   pageSize?: number;
   /** From when on, in the styles with times: a date, or what `new Date()` takes. */
   since?: Date | string | number;
@@ -145,8 +154,8 @@ export class Pagination<T> implements AsyncIterable<T> {
   /** From {@link state} on, so that nothing is lost to who stops in the middle of a page and iterates again. */
   async *#run(): AsyncGenerator<Page<T>, void, undefined> {
     const { style = 'cursor', itemsField, pageSize = NaN, since, until, window = NaN, data, cursor: _, state: __, params, ...options } = this.#options;
-    const { cursor, done, pages, items, seen, overlap, partial } = this.#state;
-    const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true)];
+    const { cursor, done, pages, items, seen, overlap, partial, most = 0, look = 0 } = this.#state;
+    const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true), most, look];
     const texts = [style, itemsField ?? '', joined(seen), joined(overlap)].join('\n');
     const machine = new this.#instance.Pages(texts, new Float64Array(numbers), cursor ?? undefined);
     // Where the last one went: a link is one of its origin.
@@ -160,7 +169,8 @@ export class Pagination<T> implements AsyncIterable<T> {
         else if (all instanceof URLSearchParams) all.set(pairs[i]!, pairs[i + 1]!);
         else all[pairs[i]!] = pairs[i + 1]!;
       }
-      // Before it is known where the APIs are, a path will do.
+      // A link is of the origin that signing in finds.
+      if (link && !origin && !this.#client.originOf(this.#url)) await this.#client.accessToken();
       origin ||= this.#client.originOf(this.#url) ?? '';
       const request = link ? { url: origin + link } : { url: this.#url, params: all };
       const post = machine.flags & IN_BODY ? { method: 'POST', data: body, idempotent: true } : {};
@@ -201,12 +211,12 @@ export class Pagination<T> implements AsyncIterable<T> {
     }
     const state: PageState = {
       cursor: machine.cursor ?? null,
-      done: machine.done,
-      pages: machine.pages,
-      items: machine.items,
+      done: machine.number(0) === 1,
+      pages: machine.number(1),
+      items: machine.number(2),
       seen: machine.seen.split('\0').slice(0, -1),
-      ...(machine.flags & OVERLAPS ? { overlap: machine.overlap.split('\0').slice(0, -1) } : {}),
-      ...(machine.partial ? { partial: true } : {}),
+      ...(machine.flags & OVERLAPS ? { overlap: machine.overlap.split('\0').slice(0, -1), most: machine.number(4), look: machine.number(5) } : {}),
+      ...(machine.number(3) ? { partial: true } : {}),
     };
     return { items: (fresh ?? []) as T[], number: state.pages, total: state.items, state };
   }
@@ -237,13 +247,12 @@ const joined = (marks: readonly string[] = []): string => marks.map((it) => `${i
 
 function check(state: PageState | undefined): Partial<PageState> {
   if (state === undefined) return {};
-  const { cursor, done, pages, items, seen, overlap = [], partial = false } = state ?? {};
+  const { cursor, done, pages, items, seen, overlap = [], partial = false, most = 0, look = 0 } = state ?? {};
   const texts = (marks: unknown) => Array.isArray(marks) && marks.every((it) => typeof it === 'string');
   const ok =
     (cursor === null || typeof cursor === 'string') &&
     typeof done === 'boolean' &&
-    Number.isSafeInteger(pages) &&
-    Number.isSafeInteger(items) &&
+    [pages, items, most, look].every(Number.isSafeInteger) &&
     texts(seen) &&
     texts(overlap) &&
     typeof partial === 'boolean';

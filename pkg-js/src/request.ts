@@ -129,11 +129,14 @@ export function outgoing(config: RequestConfig & { redirect?: Redirect }, defaul
   const isRead = method === 'GET' || method === 'HEAD';
   if (!['follow', 'manual', 'error'].includes(redirect)) throw new ConfigError('redirect', "choose 'follow', 'manual' or 'error'");
   if (data !== undefined && isRead) throw new ConfigError('data', `a ${method} cannot have a body: give \`params\``);
-  const { url, isOwn } = resolve(defaults, config.url, config.params);
+  const { url, isOwn: isBelow } = resolve(defaults, config.url, config.params);
   if (config.responseType !== undefined && !RESPONSE_TYPES.includes(config.responseType)) {
     throw new ConfigError('responseType', "choose 'json', 'text', 'arraybuffer' or 'blob'");
   }
   const given = config.headers === undefined ? undefined : headersOf(config.headers);
+  // As long as nobody knows where the APIs are, what the token is for is judged later.
+  const isEarly = !defaults.found && isAbsolute(config.url) && config.auth !== false && !given?.['authorization'];
+  const isOwn = isBelow || isEarly;
   const headers = { ...(isOwn ? defaults.headers : defaults.otherHeaders) };
   const type = headers['content-type']!;
   // What a function makes has its type when it is made.
@@ -154,7 +157,7 @@ export function outgoing(config: RequestConfig & { redirect?: Redirect }, defaul
   return {
     method,
     url,
-    early: defaults.found || isAbsolute(config.url) ? undefined : url.slice(defaults.origin.length),
+    early: isEarly ? url : defaults.found || isAbsolute(config.url) ? undefined : url.slice(defaults.origin.length),
     headers,
     type,
     data: typeof data === 'function' ? (data as () => Data) : payload(data),

@@ -318,14 +318,16 @@ test('a file has one writer at a time', async (t) => {
   assert.equal((await download(cx, url, file)).bytes, SIZE);
 });
 
-test('what is packed for the way is unpacked, and not measured by what is stated of the packet', async (t) => {
-  const { url, cx, file } = await store(t, (_, response) => {
+test('what is packed in spite of what was asked for is an error, and no file', async (t) => {
+  const { url, cx, file, names } = await store(t, ({ headers }, response) => {
+    assert.equal(headers['accept-encoding'], 'identity');
     const packed = gzipSync(WHOLE);
     response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length, etag: '"v1"', 'repr-digest': `sha-256=:${base64('sha256', packed)}:` });
     response.end(packed);
   });
-  assert.deepEqual(await download(cx, url, file), { path: file, bytes: SIZE, resumed: 0, verified: false });
-  assert.deepEqual(readFileSync(file), WHOLE);
+  const error = await rejection(download(cx, url, file));
+  assert.equal(error.message, 'Download Error: the server packs it, though it was asked not to');
+  assert.deepEqual([error.code, names()], ['DOWNLOAD', []]);
 });
 
 test('what is no file is none', async (t) => {

@@ -66,6 +66,49 @@ test('a link is followed by another client before it has signed in', async (t) =
   assert.equal(new Set(found.map((it) => it.id)).size, 120);
 });
 
+/** A platform whose APIs are below a path of another host, and what was asked of it. */
+function elsewhere(base = 'https://api.example/gw') {
+  const asked = [];
+  const claims = Buffer.from(JSON.stringify({ tenantId: 't' })).toString('base64url');
+  const fetch = async (url) => {
+    asked.push(String(url));
+    const { pathname } = new URL(url);
+    if (pathname.endsWith('/openid-configuration')) return Response.json({ token_endpoint: 'https://issuer.example/auth/token' });
+    if (pathname === '/auth/token') return Response.json({ access_token: `a.${claims}.c`, expires_in: 3600 });
+    if (pathname.endsWith('/cxone-configuration')) return Response.json({ api_endpoint: base });
+    return Response.json({ agents: [{ id: 1 }], _links: {} });
+  };
+  return { asked, options: { ...CREDENTIALS, ...KEY, issuer: 'https://issuer.example', fetch } };
+}
+
+test('a link is followed as it is, whatever the path of the APIs, before signing in too', async (t) => {
+  const { asked, options } = elsewhere();
+  const cx = new CxoneClient(options);
+  t.after(() => cx.close());
+  const state = { cursor: '/gw/agents?skip=50', done: false, pages: 1, items: 50, seen: [], partial: true };
+  for await (const agent of cx.paginate('/agents', { style: 'links', itemsField: 'agents', state })) assert.equal(agent.id, 1);
+  assert.equal(asked.at(-1), 'https://api.example/gw/agents?skip=50');
+});
+
+test('an absolute URL waits for the discovery, and is judged by it', async (t) => {
+  const { asked, options } = elsewhere();
+  const cx = new CxoneClient(options);
+  t.after(() => cx.close());
+  const [own, other] = await Promise.all([cx.get('https://api.example/gw/agents'), rejection(cx.get('https://other.example/agents'))]);
+  assert.equal(own.status, 200);
+  assert.match(other.cause.message, /another origin/);
+  assert.ok(!asked.some((url) => url.startsWith('https://other.example')));
+  await cx.get('https://other.example/agents', { auth: false });
+});
+
+test('an address with a password that is discovered is none', async (t) => {
+  const { options } = elsewhere('https://me:pw@api.example');
+  const cx = new CxoneClient(options);
+  t.after(() => cx.close());
+  const error = await rejection(cx.get('/agents'));
+  assert.match(error.cause.message, /names no usable api_endpoint/);
+});
+
 test('X17 a wrong key is refused, and shown nowhere', async (t) => {
   const mock = await startMock(t);
   const cx = platform(t, mock, { accessKeySecret: 'hunter2====' });

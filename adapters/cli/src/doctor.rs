@@ -108,6 +108,7 @@ async fn reach(report: &mut Report, url: &Url) -> bool {
 /// Token, discovery, then each API.
 async fn sign_in(report: &mut Report, client: &Client) {
     let mut signed_in = false;
+    let discovers = client.base_url().is_none();
     for (name, path) in APIS {
         let request = match name {
             "Users" => client.post(path).json(&serde_json::json!({ "top": 1 })).idempotent(),
@@ -125,7 +126,7 @@ async fn sign_in(report: &mut Report, client: &Client) {
             report.good("token", "granted");
             if let Some(base) = client.base_url() {
                 let found = base.origin() != client.configured_url().origin();
-                if found {
+                if discovers {
                     report.good("tenant", "named by the token");
                 }
                 report.good("API host", base.origin().ascii_serialization());

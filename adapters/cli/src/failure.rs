@@ -4,6 +4,7 @@ use std::{
     error::Error as _,
     fmt::Display,
     io::{self, Write},
+    process::ExitCode,
     time::{Duration, SystemTime},
 };
 
@@ -15,16 +16,30 @@ use serde_json::Value;
 pub(crate) struct Failure {
     message: String,
     hints: Vec<String>,
+    status: u8,
 }
+
+/// As a shell reports a program that SIGPIPE has ended.
+const CLOSED_PIPE: u8 = 128 + 13;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), hints: Vec::new() }
+        Failure { message: message.into(), hints: Vec::new(), status: 1 }
     }
 
     /// A failure to do something with a file.
     pub(crate) fn io(what: impl Display, error: &io::Error) -> Failure {
         Failure::new(format!("{what}: {error}"))
+    }
+
+    /// Whoever read the output has had enough of it: that is told by the status alone.
+    pub(crate) fn closed_pipe() -> Failure {
+        Failure { status: CLOSED_PIPE, ..Failure::new("the output was closed") }
+    }
+
+    /// What the command exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.status)
     }
 
     /// Adds a line on what to do, or what is known besides.
@@ -35,6 +50,9 @@ impl Failure {
 
     /// Prints it on stderr. Whoever closed that does not want to know.
     pub(crate) fn print(&self) {
+        if self.status == CLOSED_PIPE {
+            return;
+        }
         let mut stderr = io::stderr().lock();
         let _ = writeln!(stderr, "[Fatal] {}", self.message);
         for hint in &self.hints {
@@ -82,7 +100,7 @@ fn advice(error: &Error) -> Option<String> {
         ErrorKind::Auth => "Check what the OAuth client is allowed to do.".into(),
         ErrorKind::Server => "The trouble is the server's. Try again later.".into(),
         ErrorKind::Network | ErrorKind::Timeout | ErrorKind::TokenFetch => {
-            let check = "Check CXONE_BASE_URL and the network.";
+            let check = "Check CXONE_BASE_URL, or CXONE_ISSUER, and the network.";
             match root_cause(error) {
                 Some(cause) => format!("{check} The cause: {cause}"),
                 None => check.into(),
@@ -103,8 +121,14 @@ fn servers_words(error: &Error) -> Option<String> {
         return None;
     }
     let body: Value = serde_json::from_slice(error.body()?).ok()?;
+    words_of(&body)
+}
+
+fn words_of(body: &Value) -> Option<String> {
     let field = |name: &&str| body.get(name)?.as_str();
-    let words = ["errorMessage", "message", "error_description"].iter().find_map(field)?;
+    let words = ["errorMessage", "message", "error_description"].iter().find_map(field);
+    // Digital: `{"errors": [{"errorCode", "field", "message"}]}`.
+    let words = words.or_else(|| body.pointer("/errors/0/message")?.as_str())?;
     // A terminal obeys some characters, and nobody reads on for ever.
     let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
     (!words.is_empty()).then_some(words)
@@ -133,6 +157,17 @@ fn root_cause(error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_server_says_is_found_where_each_api_says_it() {
+        for body in [
+            serde_json::json!({ "errorCode": "x", "errorMessage": "gone" }),
+            serde_json::json!({ "errors": [{ "errorCode": "x", "message": "gone" }], "uid": "u" }),
+        ] {
+            assert_eq!(words_of(&body).as_deref(), Some("gone"));
+        }
+        assert_eq!(words_of(&serde_json::json!({ "errors": [] })), None);
+    }
 
     #[test]
     fn a_span_is_rounded_up_to_what_people_say() {

@@ -103,7 +103,8 @@ For NICE's own platform, with the access key of a user, in place of CXONE_BASE_U
   CXONE_ISSUER         [default: https://cxone.niceincontact.com]
   RUST_LOG             what to log to stderr, such as cxone_client=debug
 
-Exit status: 0 all is synced, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Exit status: 0 all is synced, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM,
+141 as whoever read the output closed it.
 After a failure or a stop the file holds every page that had come, and the next run goes on.";
 
 #[tokio::main]
@@ -126,7 +127,7 @@ async fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         failure.print();
-        ExitCode::FAILURE
+        failure.exit_code()
     })
 }
 

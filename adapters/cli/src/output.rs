@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     checkpoint::{Checkpoint, Source, beside},
     failure::Failure,
-    resource::Resource,
+    resource::{Resource, singular},
 };
 
 mod format;
@@ -126,6 +126,10 @@ impl Plan<'_> {
             let what = if same { "it is of another account" } else { "it is of another sync" };
             return Err(self.cannot_go_on(what, path));
         }
+        let ended = kept.state.clone().reopen().done;
+        if ended {
+            return Ok(new());
+        }
         // What is asked for from later on is there as well.
         let (since, until) = self.asked;
         if since.is_some_and(|since| kept.since.is_some_and(|kept| since < kept)) {
@@ -137,9 +141,6 @@ impl Plan<'_> {
         if kept.state.done {
             // Only what is asked for by time of update has something after its end.
             kept.state = kept.state.reopen();
-            if kept.state.done {
-                return Ok(new());
-            }
             kept.until = self.until;
         }
         if self.format != Format::Sqlite && !Lines::fits(path, &kept) {
@@ -213,9 +214,12 @@ impl Output {
             Sink::Database(database) => {
                 database.write_page(page, state).map_err(|error| error.to_string())
             }
-            Sink::Stdout(format, columns) => {
-                print(page, *format, columns).map_err(|error| error.to_string())
-            }
+            Sink::Stdout(format, columns) => match print(page, *format, columns) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(Failure::closed_pipe());
+                }
+                printed => printed.map_err(|error| error.to_string()),
+            },
         };
         written.map_err(|error| cannot_write(&self.target, &error))?;
         self.records = items;
@@ -230,7 +234,7 @@ impl Output {
     pub(crate) fn finish(&mut self, goes_on: bool) -> Result<(), Failure> {
         let finished = match &mut self.sink {
             Sink::Lines(lines) => lines.finish(goes_on).map_err(|error| error.to_string()),
-            Sink::Database(database) => database.finish(goes_on).map_err(|error| error.to_string()),
+            Sink::Database(database) => database.finish().map_err(|error| error.to_string()),
             Sink::Stdout(..) => Ok(()),
         };
         finished.map_err(|error| cannot_write(&self.target, &error))
@@ -253,7 +257,7 @@ impl Output {
             let _ = lines.close_early();
         }
         let noun = match self.records {
-            1 => self.noun.strip_suffix('s').unwrap_or(&self.noun),
+            1 => &singular(&self.noun),
             _ => &self.noun,
         };
         let verb = if self.records == 1 { "is" } else { "are" };

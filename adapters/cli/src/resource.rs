@@ -14,6 +14,14 @@ pub(crate) struct Resource {
     pub(crate) id: String,
 }
 
+/// What one of them is called.
+pub(crate) fn singular(noun: &str) -> String {
+    match noun.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => noun.strip_suffix('s').unwrap_or(noun).to_owned(),
+    }
+}
+
 /// Name, noun, path, style, field of the items, field of the id.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
@@ -94,6 +102,7 @@ mod tests {
             let resource = Resource::named(name).unwrap_or_else(|| panic!("{name}"));
             assert!(!resource.style.items_field().is_empty(), "{name}");
         }
+        assert_eq!(["summaries", "agents"].map(singular), ["summary", "agent"]);
         let other = Resource::other("/a/v1/things/?x=y", PageStyle::cursor(), "id");
         assert_eq!(other.name, "things");
     }

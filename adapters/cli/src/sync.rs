@@ -8,7 +8,8 @@ use std::{
 };
 
 use cxone_client::{
-    Client, Close, Notice, PageState, PageStream, PageStyle, PauseReason, TokenFailure, Wall,
+    Client, Close, ErrorKind, Notice, PageState, PageStream, PageStyle, PauseReason, TokenFailure,
+    Wall,
 };
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -19,16 +20,16 @@ use crate::{
     failure::Failure,
     output::{Format, Output, Plan, Target},
     report::{Records, Report, Summary},
-    resource::Resource,
+    resource::{Resource, singular},
     screen::{Messages, Screen},
     server::{EmbeddedMock, MockArgs, Server},
     signals::{self, Stop},
     waits::{Wait, Waits},
 };
 
-/// Told when the server does not answer at all.
-const UNREACHABLE: &str =
-    "  Is CXONE_BASE_URL right, and the network up? It is tried again until Ctrl-C, for up to 1 h.";
+/// Told when a scroll cannot be gone on with.
+const DEAD_SCROLL: &str =
+    "Its scroll token lives for some minutes. If it is dead, begin anew: add --fresh.";
 
 /// What to sync, and how.
 #[derive(clap::Args)]
@@ -131,7 +132,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     let args = &command.args;
     let out = command.target(&resource);
     let mut screen = Screen::new(args.messages(&out), &resource.noun);
-    let what = resource.noun.strip_suffix('s').unwrap_or(&resource.noun);
+    let what = singular(&resource.noun);
     screen.line(format_args!("[Init] Starting CXone {what} sync..."));
     let server = Server::find(&args.mock).await?;
     let plan = Plan {
@@ -178,12 +179,13 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, Failure> {
     let until = until.filter(|_| goes_on);
     let pages = server.client.paginate::<Value>(&resource.path).style(style);
     let pages_before = state.pages;
+    let scrolls = pages_before > 0 && resource.style.name() == "scroll";
     let pages = match pages_before {
         0 => pages,
         _ => pages.resume(state),
     };
     let pages = pages.query(&command.query).pages();
-    let mut sync = Sync { stop, screen, output, waits: Waits::default(), answered: false };
+    let mut sync = Sync { stop, screen, output, waits: Waits::default(), answered: false, scrolls };
     let end = match passed {
         true => Ok(()),
         false => sync.copy(&server.client, pages, until).await,
@@ -334,6 +336,8 @@ struct Sync {
     waits: Waits,
     /// Whether the server ever answered, or the user was told what to check since it does not.
     answered: bool,
+    /// Whether it goes on with another run's scroll token.
+    scrolls: bool,
 }
 
 /// Why a sync ended before the last page.
@@ -360,14 +364,19 @@ impl Sync {
                     let now = Instant::now();
                     if let Some(wait) = Wait::new(&notice, now) {
                         self.waits.add(&wait, now);
-                        let warning = self.is_unreachable(&notice).then_some(UNREACHABLE);
-                        self.screen.wait(&notice, wait, warning);
+                        let warning = self.is_unreachable(&notice).then(|| unreachable(client));
+                        self.screen.wait(&notice, wait, warning.as_deref());
                     }
                 }
                 () = self.screen.frame() => {}
                 page = pages.next() => {
                     let Some(page) = page else { return Ok(()) };
-                    let page = page.map_err(|error| End::Failed(error.into()))?;
+                    let page = page.map_err(|error| {
+                        let refused = error.status().is_some_and(|it| it.is_client_error());
+                        let dead = self.scrolls && refused && !matches!(error.kind(), ErrorKind::Auth);
+                        let failure = Failure::from(error);
+                        End::Failed(if dead { failure.hint(DEAD_SCROLL) } else { failure })
+                    })?;
                     self.answered = true;
                     let passed = until.is_some_and(|until| has_passed(&page.state, until));
                     let mut state = page.state;
@@ -394,6 +403,14 @@ impl Sync {
         self.answered = true;
         unreachable
     }
+}
+
+/// Told when the server does not answer at all.
+fn unreachable(client: &Client) -> String {
+    let setting = if client.base_url().is_some() { "CXONE_BASE_URL" } else { "CXONE_ISSUER" };
+    format!(
+        "  Is {setting} right, and the network up? It is tried again until Ctrl-C, for up to 1 h."
+    )
 }
 
 /// Is what comes next asked for from after that moment on?

@@ -6,6 +6,8 @@ use cxone_core::backoff::{Backoff, Chance};
 use cxone_core::{Reading, Signals, Wall};
 use wasm_bindgen::prelude::*;
 
+use crate::record::to_ms;
+
 /// The delay in milliseconds before retry number `retry_count` (from 0) of a request that was
 /// answered 429 with this `Retry-After`, if any: the preset [`Backoff::tutorial`], with `random`
 /// from [0, 1) for the jitter. `wall` is the time of receipt, in milliseconds since 1970.
@@ -22,7 +24,7 @@ pub fn calculate_backoff(
     let stated = Signals::read(&headers, 429, wall, &Reading::default()).wait;
     let stated = stated.map(|wait| wait.duration);
     let wait = Backoff::tutorial().wait(stated, retry_count, Chance::from_fraction(random));
-    wait.as_millis() as f64
+    to_ms(wait)
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ impl Pages {
     ///
     /// `numbers` are, in this order: items a page, from when and until when (ms since 1970), a
     /// window's length (ms), NaN for the style's own; then the members of a [`PageState`]: 1 if it
-    /// is done, pages, items, 1 if it is partial.
+    /// is done, pages, items, 1 if it is partial, items of the
+    /// longest page, where it looks.
     #[wasm_bindgen(constructor)]
     pub fn new(texts: &str, numbers: &[f64], cursor: Option<String>) -> Pages {
         let mut texts = texts.split('\n').map(str::to_owned);
@@ -59,6 +60,8 @@ impl Pages {
             seen: from_hex(&text()),
             overlap: from_hex(&text()),
             partial: number(7) == 1.0,
+            most: number(8) as u64,
+            look: number(9) as u8,
         };
         Pages { pages: page::Pages::resume(style, state), fingerprints: Vec::new() }
     }
@@ -146,28 +149,19 @@ impl Pages {
         self.pages.position().cursor.clone()
     }
 
-    /// Was the last page read?
-    #[wasm_bindgen(getter)]
-    pub fn done(&self) -> bool {
-        self.pages.position().done
-    }
-
-    /// How many pages were read.
-    #[wasm_bindgen(getter)]
-    pub fn pages(&self) -> f64 {
-        self.pages.position().pages as f64
-    }
-
-    /// How many items they held.
-    #[wasm_bindgen(getter)]
-    pub fn items(&self) -> f64 {
-        self.pages.position().items as f64
-    }
-
-    /// Did the run begin at a given cursor?
-    #[wasm_bindgen(getter)]
-    pub fn partial(&self) -> bool {
-        self.pages.position().partial
+    /// Of the members of its [`PageState`] that are numbers the one at this place among the last
+    /// six of [`new`](Pages::new).
+    pub fn number(&self, place: u32) -> f64 {
+        let state = self.pages.position();
+        let number = match place {
+            0 => u64::from(state.done),
+            1 => state.pages,
+            2 => state.items,
+            3 => u64::from(state.partial),
+            4 => state.most,
+            _ => u64::from(state.look),
+        };
+        number as f64
     }
 
     /// Fingerprints of the cursors that must not come again, each ended by NUL.

@@ -164,6 +164,11 @@ pub(crate) fn millis(at: Instant) -> f64 {
     if instant(ms) < at { ms.next_up() } else { ms }
 }
 
+/// A span in milliseconds. (From a number of 128 bits is more code.)
+pub(crate) fn to_ms(span: Duration) -> f64 {
+    span.as_secs() as f64 * 1e3 + f64::from(span.subsec_nanos()) / 1e6
+}
+
 /// The moment that milliseconds on the host's clock name, to the nearest nanosecond.
 pub(crate) fn instant(ms: f64) -> Instant {
     Instant::from_nanos(nanos(ms))
@@ -210,7 +215,7 @@ fn error_numbers(error: &RequestError) -> (f64, u16, Option<Instant>) {
 
 fn write_notice(notice: &Notice, to: &mut Records, texts: &mut Vec<String>, now: Instant) {
     const NONE: f64 = f64::NAN;
-    let ms = |wait: &Duration| wait.as_nanos() as f64 / 1e6;
+    let ms = |wait: &Duration| to_ms(*wait);
     let (mut id, mut scope) = (None, None);
     // What follows the request: wait, until, count, status.
     let (kind, numbers) = match notice {

@@ -12,6 +12,8 @@ use cxone_core::oauth::Refusal;
 use cxone_core::{AccessKey, SignIn, SignInConfig};
 use wasm_bindgen::prelude::*;
 
+use crate::record::to_ms;
+
 /// The current token, and the one before it: an attempt may just be on its way with that.
 const KEPT: usize = 2;
 
@@ -107,8 +109,7 @@ impl Credentials {
                 let access_token = grant.access_token;
                 self.tokens.push_front(Token { generation, access_token });
                 self.tokens.truncate(KEPT);
-                self.lifetime =
-                    grant.lifetime.map_or(f64::NAN, |lifetime| lifetime.as_millis() as f64);
+                self.lifetime = grant.lifetime.map_or(f64::NAN, to_ms);
                 GRANTED
             }
             Err(refusal) => {

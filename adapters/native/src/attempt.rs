@@ -136,7 +136,9 @@ impl Attempt {
     }
 
     async fn exchange(&mut self) -> End {
-        let Some(sending) = self.send() else { return End::Failed(Failure::Unsendable, None) };
+        let Some(sending) = self.send() else {
+            return End::Failed(Failure::Unsendable, self.outgoing.misplaced());
+        };
         let mut response = match sending.await {
             Ok(response) => response,
             Err(error) => {
@@ -183,8 +185,7 @@ impl Attempt {
         let Name { method, url, .. } = &outgoing.name;
         let url = match self.elsewhere.as_deref() {
             Some(url) => url.clone(),
-            None if outgoing.to_place => outgoing.hub.settings.base.placed(url)?,
-            None => url.clone(),
+            None => outgoing.hub.settings.base.placed(url, outgoing.place)?,
         };
         let mut request = reqwest::Request::new(method.clone(), url);
         let headers = request.headers_mut();

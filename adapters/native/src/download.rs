@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cxone_core::Priority;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, RANGE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName,
+    IF_RANGE, RANGE,
 };
 use http::{HeaderMap, StatusCode};
 use md5::Md5;
@@ -107,7 +108,8 @@ impl Download {
     ///
     /// [`ErrorKind::Download`] if it cannot be written, or another download is writing it (then its
     /// source is an [`io::Error`] of the kind `ResourceBusy`); if its length or checksum is not what
-    /// the server states; if its body keeps ending early, or it keeps changing; else those of its
+    /// the server states; if the server packs it (`Content-Encoding`) though it was asked not to; if
+    /// its body keeps ending early, or it keeps changing; else those of its
     /// requests.
     pub async fn to(self, file: impl AsRef<Path>) -> Result<Downloaded, Error> {
         let target = file.as_ref().to_owned();
@@ -204,6 +206,12 @@ impl Download {
     /// Writes what comes. Gives whether its checksum was stated, and right.
     async fn take(&self, part: &mut Part, mut response: StreamResponse) -> Result<bool, Trouble> {
         let headers = response.headers().clone();
+        // Its lengths, ranges and checksums are not those of the file.
+        if let Some(packed) = headers.get(CONTENT_ENCODING)
+            && !packed.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(Trouble::Wrong("the server packs it, though it was asked not to".into()));
+        }
         match response.status() {
             StatusCode::PARTIAL_CONTENT => {
                 if !part.goes_on(&headers) {

@@ -14,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::driver::{Command, RequestTicket};
-use crate::error::{About, Error, shown};
+use crate::error::{About, Cause, Error, shown};
 use crate::home::{self, Watch};
 use crate::hub::Hub;
 use crate::line::{Line, Outcome};
@@ -68,6 +68,19 @@ impl Name {
     }
 }
 
+/// What becomes of a URL when the base URL is found, if it was made before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// It was not.
+    Known,
+    /// It is a path below the base URL.
+    Below,
+    /// It is a path at the base URL's origin.
+    AtOrigin,
+    /// It is absolute, and must be of the base URL's origin: the token goes along.
+    Judged,
+}
+
 /// A request. It has one place from its making to its end, since moving it about would cost more than
 /// all the rest.
 pub(crate) struct Outgoing {
@@ -81,8 +94,7 @@ pub(crate) struct Outgoing {
     pub(crate) auth: bool,
     /// Does it go to the base URL's origin?
     pub(crate) own_origin: bool,
-    /// Its URL was made before the base URL was found, which takes the place of its origin.
-    pub(crate) to_place: bool,
+    pub(crate) place: Place,
     pub(crate) priority: Priority,
     pub(crate) scopes: Vec<String>,
     pub(crate) replay: Replay,
@@ -107,7 +119,7 @@ impl Outgoing {
             wants_auth: None,
             auth: false,
             own_origin,
-            to_place: false,
+            place: Place::Known,
             priority: Priority::Normal,
             scopes: Vec::new(),
             replay: Replay::IfUnprocessed,
@@ -129,6 +141,11 @@ impl Outgoing {
         if self.auth && settings.auth.is_none() {
             return Err(Error::request("this client has no credentials: auth(true) cannot be"));
         }
+        if self.auth && self.place == Place::Judged {
+            self.own_origin = true;
+        } else if self.place == Place::Judged {
+            self.place = Place::Known;
+        }
         if self.auth && !self.own_origin {
             return Err(Error::request(format_args!(
                 "{} is not the base URL's origin and gets no token: say auth(false)",
@@ -149,7 +166,8 @@ impl Outgoing {
         if self.scopes.is_empty() {
             let Name { method, url, .. } = &self.name;
             let base = &settings.base;
-            let base = if self.to_place { base.stand_in() } else { base.url() };
+            let early = self.place != Place::Known;
+            let base = if early { base.stand_in() } else { base.url() };
             self.scopes = settings.scope_by.scopes(method, url, base, self.own_origin);
         }
         // What it will carry: a field that was set as such wins.
@@ -175,6 +193,18 @@ impl Outgoing {
             priority = ?self.priority,
         );
         Ok(())
+    }
+
+    /// Why it has no URL that it could be sent to, if it was made before the base URL was found.
+    pub(crate) fn misplaced(&self) -> Option<Cause> {
+        let why = match self.place {
+            Place::Judged => {
+                "its URL is not the base URL's origin and gets no token: say auth(false)"
+            }
+            Place::Known => return None,
+            _ => "signing in finds the base URL: a request without a token needs an absolute URL",
+        };
+        Some(Arc::new(Error::request(why)))
     }
 
     /// Hands it to the driver and waits for its end; cancels it if nobody waits any more.

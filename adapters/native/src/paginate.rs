@@ -230,7 +230,7 @@ impl<T: DeserializeOwned> PageStream<T> {
             let (base, found) = self.client.settings().base.now();
             match resolve(base, &self.path) {
                 // It is not known yet where the APIs are: a path will do.
-                Ok(_) if !found && is_relative(&self.path) => self.client.get(link),
+                Ok(_) if !found && is_relative(&self.path) => self.client.get(link).at_origin(),
                 Ok((first, _)) => self.client.get(first.origin().ascii_serialization() + link),
                 Err(error) => return Some(Err(error)),
             }

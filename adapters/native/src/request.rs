@@ -15,7 +15,7 @@ use crate::address::{is_relative, resolve};
 use crate::error::{About, Cause, Error, ErrorKind, shown};
 use crate::hub::Hub;
 use crate::line::Outcome;
-use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing, Payload, overlay};
+use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing, Payload, Place, overlay};
 use crate::response::{Response, StreamResponse};
 
 /// A request in the making; [`send`](Self::send) puts it into the client's queue.
@@ -33,13 +33,22 @@ impl RequestBuilder {
         let (base, found) = hub.settings.base.now();
         let outgoing = match resolve(base, path) {
             Ok((url, own_origin)) => {
-                let to_place = !found && is_relative(path);
+                let place = match (found, is_relative(path)) {
+                    (true, _) => Place::Known,
+                    (false, true) => Place::Below,
+                    (false, false) => Place::Judged,
+                };
                 let outgoing = Outgoing::new(hub.clone(), method, url, own_origin);
-                Ok(Arc::new(Outgoing { to_place, ..outgoing }))
+                Ok(Arc::new(Outgoing { place, ..outgoing }))
             }
             Err(error) => Err(error.about(About { method, ..About::default() })),
         };
         RequestBuilder { outgoing, cancel: None }
+    }
+
+    /// Its path is that of a link, at the origin of the base URL that is still to be found.
+    pub(crate) fn at_origin(self) -> Self {
+        self.with(|outgoing| outgoing.place = Place::AtOrigin)
     }
 
     /// Its class. Default [`Priority::Normal`].

@@ -8,7 +8,8 @@ use cxone_core::{Config, ConfigError, SignIn};
 use http::{HeaderMap, HeaderValue};
 use url::{Position, Url};
 
-use crate::address::{below, parse_url};
+use crate::address::{below, parse_url, same_origin};
+use crate::outgoing::Place;
 use crate::scope::ScopeBy;
 
 /// The checked settings of a client.
@@ -86,10 +87,19 @@ impl Base {
         }
     }
 
-    /// Where a URL that was made before it was found leads now; `None`: it still is not found.
-    pub(crate) fn placed(&self, early: &Url) -> Option<Url> {
+    /// Where a URL that was made before it was found leads now; `None`: it still is not found, or
+    /// the URL is of another origin.
+    pub(crate) fn placed(&self, early: &Url, place: Place) -> Option<Url> {
+        if place == Place::Known {
+            return Some(early.clone());
+        }
         let found = self.found.as_ref()?.get()?;
-        Some(below(found, &early[Position::BeforePath..]))
+        let path = &early[Position::BeforePath..];
+        match place {
+            Place::Below => Some(below(found, path)),
+            Place::AtOrigin => found.join(path).ok(),
+            _ => same_origin(early, found).then(|| early.clone()),
+        }
     }
 }
 

@@ -268,6 +268,19 @@ fn whole(etag: &str, length: usize, body: &str) -> String {
     )
 }
 
+#[tokio::test]
+async fn what_is_packed_in_spite_of_what_was_asked_for_is_an_error_and_no_file() {
+    let dir = Dir::new();
+    let packed = whole("\"v1\"\r\ncontent-encoding: gzip", 4, "pack");
+    let (address, asked) = answers(vec![packed]).await;
+    let client = Client::builder().base_url(&address).no_auth().build().unwrap();
+    let error = client.download("/file").to(dir.file()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Download);
+    assert!(error.to_string().contains("packs it"), "{error}");
+    assert!(dir.names().is_empty(), "{:?}", dir.names());
+    assert!(asked.await.unwrap()[0].contains("accept-encoding: identity"));
+}
+
 fn part(etag: &str, range: &str, body: &str) -> String {
     let length = body.len();
     format!(

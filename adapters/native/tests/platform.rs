@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use common::{fast, until};
@@ -69,6 +70,31 @@ async fn the_apis_may_be_on_another_host_than_the_issuer() {
     assert_eq!(*error.kind(), ErrorKind::Auth);
     let error = client.get(format!("{}{AGENTS}", issuer.url())).send().await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Request);
+}
+
+#[tokio::test]
+async fn what_was_addressed_before_the_discovery_leads_where_that_says() {
+    let api = Mock::builder().start().await.unwrap();
+    let issuer = Mock::builder().api_endpoint(format!("{}/gw", api.url())).start().await.unwrap();
+    // An absolute URL waits, and is judged then.
+    let client = self::client(&issuer);
+    let error = client.get(format!("{}{AGENTS}", issuer.url())).send().await.unwrap_err();
+    assert!(error.source().is_some_and(|it| it.to_string().contains("auth(false)")), "{error:?}");
+    assert_eq!(issuer.stats().api_requests, 0);
+    let client = self::client(&issuer);
+    client.get(format!("{}{AGENTS}", api.url())).send().await.unwrap_err();
+    assert!(api.log().iter().all(|it| it.path == AGENTS) && !api.log().is_empty());
+    // A link has the path of the APIs already.
+    let state = PageState {
+        cursor: Some(format!("/gw{AGENTS}?skip=2")),
+        pages: 1,
+        partial: true,
+        ..PageState::default()
+    };
+    let client = self::client(&issuer);
+    let pages = client.paginate::<Value>(AGENTS).style(PageStyle::links("agents")).resume(state);
+    pages.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(api.log().last().unwrap().path, format!("/gw{AGENTS}"));
 }
 
 #[tokio::test]

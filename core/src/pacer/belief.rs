@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::text::text;
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 
 /// How a scope is paced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -132,10 +132,6 @@ fn fine(interval: Duration) -> String {
         Ok(micros @ ..10_000) if micros % 1000 > 0 => text![micros, "µs"],
         _ => text![millis(interval), "ms"],
     }
-}
-
-fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ use core::time::Duration;
 use super::belief::{Basis, BelievedRate, KnownLimit};
 use super::{Mark, Refusal};
 use crate::gate::Permit;
-use crate::time::Instant;
+use crate::time::{Instant, nanos, scaled};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -403,8 +403,7 @@ impl Rate {
         let proves_more = late.0 >= EXACT && late.1 / late.0 < time / n.max(1);
         let (n, time) = if proves_more { late } else { (n, time) };
         if !underused && n >= EXACT {
-            let expected = u128::from(self.accepted) * u128::from(time);
-            let expected = (expected / u128::from(self.time.max(1))) as u64;
+            let expected = scaled(self.accepted, time, self.time);
             if expected.abs_diff(n) > 2 + n / 16 {
                 (self.accepted, self.time) = (0, 0); // it has changed
             }
@@ -509,8 +508,7 @@ impl Rate {
         let fastest = if is_held { held / 3 * 2 } else { FASTEST };
         // Idle time is no reason to go faster.
         let since = now.saturating_sub(self.last_sent).min(self.interval.saturating_mul(2));
-        let less = u128::from(self.interval) * u128::from(since) / u128::from(self.tau());
-        let less = (less as u64).min(self.interval / 3);
+        let less = scaled(self.interval, since, self.tau()).min(self.interval / 3);
         self.interval = (self.interval - less).max(fastest).max(FASTEST);
     }
 
@@ -531,15 +529,10 @@ impl Rate {
 /// k = burst · interval / tau. With (y−1)² / (2 + 4(y−1)/3) on the left, which is within 5 % up to
 /// y = 3, that is a quadratic equation.
 fn overshoot(burst: u64, interval: u64, tau: u64) -> u64 {
-    let k = (u128::from(burst) * u128::from(interval)).saturating_mul(1024) / u128::from(tau);
-    let k = k.min(512) as u64;
+    let k = scaled(burst, interval.saturating_mul(1024), tau).min(512);
     let (a, b) = (1024 - 4 * k / 3, 10 * k / 3);
     let root = (b * b + 8 * k * a).isqrt();
     ((b + root) * 1024 / (2 * a)).min(3 * 1024)
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

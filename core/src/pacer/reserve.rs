@@ -9,7 +9,7 @@
 use core::time::Duration;
 
 use crate::gate::Permit;
-use crate::time::Instant;
+use crate::time::{Instant, nanos, scaled};
 
 /// Urgent requests of this window, and of the one before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,10 +63,9 @@ impl Reserve {
         // The `left` ones are kept for that part of the window which they are of the reserve; or one
         // less, so that the last one is kept until the tail.
         let tail = window / TAIL;
-        let part = u128::from(left.saturating_sub(u64::from(last)));
-        let nanos = (window - tail).as_nanos().saturating_mul(part) / u128::from(kept.max(1));
-        let nanos = u64::try_from(nanos + tail.as_nanos()).unwrap_or(u64::MAX);
-        let at = Instant::from_nanos(reset.as_nanos().saturating_sub(nanos));
+        let part = left.saturating_sub(u64::from(last));
+        let rest = scaled(nanos(window - tail), part, kept).saturating_add(nanos(tail));
+        let at = Instant::from_nanos(reset.as_nanos().saturating_sub(rest));
         if now >= at { Permit::Now } else { Permit::At(at) }
     }
 }

@@ -15,7 +15,7 @@ use super::belief::{Basis, BelievedQuota};
 use super::quota::Window;
 use super::rate::Rate;
 use crate::gate::Permit;
-use crate::time::{Instant, Wall};
+use crate::time::{Instant, Wall, millis};
 
 /// Windows as people choose them, in seconds.
 const WINDOWS: [u64; 9] = [1, 2, 5, 10, 30, 60, 300, 900, 3600];
@@ -194,10 +194,6 @@ pub(super) fn window_of(
         let ends = |window: &Duration| *window >= seen && at % millis(*window) <= millis(CLOCKS);
         WINDOWS.iter().filter(|seconds| **seconds >= 10).map(|s| Duration::from_secs(*s)).find(ends)
     })
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub enum PageError {
     BadCursor(&'static str),
     /// The named field holds a cursor that this run has used before: it would go in circles.
     RepeatedCursor(&'static str),
+    /// So many items share one time, and fill an answer: what else the server may have of that time,
+    /// and all that follows it, is out of reach.
+    Crowded(u64),
     /// The named field holds a link that leads away from the origin that was asked.
     OtherOrigin(&'static str),
     /// The server names no further page, but has stated more items than came.
@@ -67,6 +70,9 @@ impl PageError {
                 "` repeats a cursor of an earlier page, so the run would not end; \
                  start anew, and report it to whoever runs the API if it stays"
             ],
+            PageError::Crowded(items) => {
+                text![items, " items share one time and fill an answer; start anew with a filter"]
+            }
             PageError::OtherOrigin(field) => text![
                 "`",
                 field,

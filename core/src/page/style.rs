@@ -45,7 +45,7 @@ pub(super) struct Names {
 const NAMES: [Names; 7] = [
     names("cursor", ["page_size", "cursor", "entities", "next_page_token", ""], 100),
     names("links", ["top", "", "", "_links.next", "totalRecords"], 500),
-    names("updated-since", ["", "updatedSince", "completedContacts", "lastPollTime", ""], 0),
+    names("updated-since", ["", "updatedSince", "completedContacts", "lastPollTime", ""], 100),
     names("windows", ["", "startDate", "", "", ""], 0),
     names("scroll", ["", "scrollToken", "data", "scrollToken", "hits"], 0),
     names("segments", ["pageSize", "cursor", "interactions", "links.next", "totalRecords"], 100),
@@ -94,6 +94,13 @@ impl PageStyle {
     /// out ([`Pages::is_repeated`](super::Pages::is_repeated)). A record that was updated during
     /// the run comes again, in its new form. A state at its end can be
     /// [reopened](super::PageState::reopen) for what came later.
+    ///
+    /// Of the records of one time only as many can be had as an answer holds (10 000 at the
+    /// platform). When a page brings nothing new it is asked what follows a millisecond later, and
+    /// where more is hidden the run fails with [`PageError::Crowded`](super::PageError::Crowded).
+    /// What nobody can tell: whether a run's only records, which all share one time, are all there
+    /// are. They are taken for that below 100, or below what [`page_size`](PageStyle::page_size)
+    /// says that an answer holds at most.
     pub fn updated_since(since: Wall) -> PageStyle {
         PageStyle::of(Kind::UpdatedSince).since(since)
     }
@@ -152,7 +159,8 @@ impl PageStyle {
         }
     }
 
-    /// Asks for `items` a page, in the styles that can; 0 counts as 1.
+    /// Asks for `items` a page, in the styles that can; 0 counts as 1. Of
+    /// [`updated_since`](PageStyle::updated_since) it says what the server's answers hold at most.
     pub fn page_size(mut self, items: u32) -> PageStyle {
         self.page_size = items.max(1);
         self
@@ -188,7 +196,8 @@ impl PageStyle {
         self
     }
 
-    /// How many items it asks for on a page; 0 where that is the server's to say.
+    /// How many items it asks for on a page; where that is the server's to say, 0 or what
+    /// [`page_size`](PageStyle::page_size) says of it.
     pub fn items_a_page(&self) -> u32 {
         self.page_size
     }

@@ -248,13 +248,20 @@ fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
     let step = pages.answer(PageFields { fingerprints: &[2, 4], ..page(2, next) }).unwrap();
     assert_eq!(step, PageStep { items: 1, total: 4, more: true });
 
-    // Ways to end: 204, an empty page, nothing but what came before at the same time.
+    // Ways to end: 204, an empty page, and, when what came before at the same time comes again,
+    // nothing a millisecond later.
     let none = PageFields { status: 204, body: PageBody::Empty, ..page(0, NextField::Absent) };
     let later = page(0, NextField::Text("2026-11-23T03:00:00Z"));
-    let repeated = PageFields { fingerprints: &[4], ..page(1, next) };
-    for end in [none, page(0, next), later, repeated] {
+    let same = PageFields { fingerprints: &[4], ..page(1, next) };
+    for end in [none, page(0, next), later, same] {
         let mut pages = pages.clone();
-        assert_eq!(pages.answer(end).unwrap(), PageStep { items: 0, total: 4, more: false });
+        let mut step = pages.answer(end).unwrap();
+        if end == same {
+            assert_eq!(step, PageStep { items: 0, total: 4, more: true });
+            assert_eq!(query_of(&pages), [("updatedSince", "2026-11-23T02:00:00.001Z".to_owned())]);
+            step = pages.answer(none).unwrap();
+        }
+        assert_eq!(step, PageStep { items: 0, total: 4, more: false });
         assert_eq!(pages.request(), None);
         // A later run asks for what came since, and knows what it has.
         let later = Pages::resume(style.clone(), pages.state().reopen());
@@ -262,17 +269,87 @@ fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
         assert!(later.is_repeated(4));
     }
     // A new one at the same time: more of them may follow.
-    let same = PageFields { fingerprints: &[4, 5], ..page(2, next) };
-    assert!(pages.answer(same).unwrap().more);
-    assert!(!pages.clone().answer(same).unwrap().more);
-    // More of them than are sent at once: the server does not move on.
-    let full = vec![4; FULL_POLL as usize];
-    let stuck = PageFields { fingerprints: &full, ..page(FULL_POLL, next) };
-    assert_eq!(pages.clone().answer(stuck), Err(PageError::RepeatedCursor("lastPollTime")));
-    // Nor does one that goes back.
+    let both = PageFields { fingerprints: &[4, 5], ..page(2, next) };
+    assert!(pages.answer(both).unwrap().more);
+    // One that goes back does not go on.
     let back = NextField::Text("2026-11-23T01:00:00Z");
     let back = PageFields { fingerprints: &[6], ..page(1, back) };
     assert_eq!(pages.answer(back), Err(PageError::RepeatedCursor("lastPollTime")));
+}
+
+/// A run over records, each its number and its time in ms of a day, of which an answer holds so
+/// many; some come after so many answers. What it has brought, and whether it has come to its end.
+fn poll(size: usize, records: &[(u64, u64)], later: &[(usize, u64, u64)]) -> Polled {
+    let style = PageStyle::updated_since(Wall::from_millis(0));
+    let mut pages = Pages::new(style.clone());
+    let (mut records, mut kept) = (records.to_vec(), Vec::new());
+    for answers in 0..100 {
+        let Some(request) = pages.request() else { return (kept, Ok(answers)) };
+        let from = request.query[0].1.clone();
+        let due = records.iter().filter(|(_, time)| timestamp(*time) >= from).take(size);
+        let due: Vec<(u64, u64)> = due.copied().collect();
+        let marks: Vec<u64> = due.iter().map(|(record, _)| *record).collect();
+        let last = due.last().map_or(0, |(_, time)| *time);
+        let next = timestamp(last);
+        let fields =
+            PageFields { fingerprints: &marks, ..page(due.len() as u64, NextField::Text(&next)) };
+        kept.extend(marks.iter().filter(|mark| !pages.is_repeated(**mark)));
+        if let Err(error) = pages.answer(fields) {
+            return (kept, Err(error));
+        }
+        records.extend(later.iter().filter(|it| it.0 == answers).map(|it| (it.1, it.2)));
+    }
+    panic!("it does not end")
+}
+
+type Polled = (Vec<u64>, Result<usize, PageError>);
+
+#[test]
+fn more_records_of_one_time_than_an_answer_holds_are_an_error_and_never_the_end() {
+    let at = |time: u64, records: std::ops::Range<u64>| records.map(move |it| (it, time));
+    let all = |n: u64| (0..n).collect::<Vec<_>>();
+    let records = |parts: &[(u64, std::ops::Range<u64>)]| -> Vec<(u64, u64)> {
+        parts.iter().flat_map(|(time, part)| at(*time, part.clone())).collect()
+    };
+    // As many as an answer holds, before and after others: all come.
+    let fits = records(&[(1, 0..3), (2, 3..8), (3, 8..10)]);
+    assert_eq!(poll(6, &fits, &[]).0, all(10));
+    assert!(poll(6, &fits, &[]).1.is_ok());
+    // One more hides what follows, …
+    let hidden = records(&[(1, 0..3), (2, 3..9), (3, 9..11)]);
+    assert_eq!(poll(5, &hidden, &[]).1, Err(PageError::Crowded(5)));
+    // … and itself, where nothing follows.
+    let last = records(&[(1, 0..3), (2, 3..9)]);
+    assert_eq!(poll(5, &last, &[]).1, Err(PageError::Crowded(5)));
+    // From the first page on, too.
+    let first = records(&[(2, 0..9), (3, 9..10)]);
+    assert_eq!(poll(5, &first, &[]).1, Err(PageError::Crowded(5)));
+    let only = records(&[(2, 0..150)]);
+    assert_eq!(poll(100, &only, &[]).1, Err(PageError::Crowded(100)));
+    // Few that are all there is are few that are all there is.
+    assert_eq!(poll(100, &records(&[(2, 0..2)]), &[]), (all(2), Ok(3)));
+    // What comes between two looks hides nothing, and is not missed.
+    for answers in 0..4 {
+        let (kept, end) = poll(5, &records(&[(1, 0..2)]), &[(answers, 2, 2), (answers, 3, 3)]);
+        assert!(end.is_ok(), "{answers}: {end:?}");
+        let due = if answers < 2 { 4 } else { 2 };
+        assert_eq!(kept, all(due), "{answers}");
+    }
+}
+
+#[test]
+fn a_server_that_sees_no_milliseconds_ends_too() {
+    let mut pages = Pages::new(PageStyle::updated_since(Wall::from_millis(0)));
+    let next = NextField::Text("2026-11-23T02:00:00Z");
+    let same = PageFields { fingerprints: &[1, 2], ..page(2, next) };
+    let steps: Vec<(u64, bool)> =
+        (0..3).map(|_| pages.answer(same).map(|it| (it.items, it.more)).unwrap()).collect();
+    assert_eq!(steps, [(2, true), (0, true), (0, false)]);
+    // Of a time in another zone nobody asks for what follows it.
+    let mut pages = Pages::new(PageStyle::updated_since(Wall::from_millis(0)));
+    let there = PageFields { next: NextField::Text("2026-11-23T02:00:00+02:00"), ..same };
+    assert!(pages.answer(there).unwrap().more);
+    assert!(!pages.answer(there).unwrap().more);
 }
 
 #[test]

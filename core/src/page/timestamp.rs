@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::decimal;
+use crate::http_date::{date_of, moment_of};
 
 /// 9999-12-31T23:59:59.999Z: what lies beyond has no four-digit year.
 pub(super) const LAST_MILLIS: u64 = 253_402_300_799_999;
@@ -11,7 +12,7 @@ pub(super) const LAST_MILLIS: u64 = 253_402_300_799_999;
 pub(super) fn timestamp(millis: u64) -> String {
     let millis = millis.min(LAST_MILLIS);
     let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);
-    let [year, month, day] = date(days);
+    let [year, month, day] = date_of(days);
     let mut text = String::new();
     for (number, digits, after) in [
         (year, 4, "-"),
@@ -31,20 +32,25 @@ pub(super) fn timestamp(millis: u64) -> String {
     text
 }
 
-/// Year, month and day of a day that is so many after 1970-01-01. In the calendar used for it a
-/// year begins in March, so that the leap day is its last.
-fn date(days: u64) -> [u64; 3] {
-    let days = days + 719_468; // since the first of March of the year 0
-    let (cycle, day) = (days / 146_097, days % 146_097); // of 400 years
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (year * 365 + year / 4 - year / 100);
-    let month = (day * 5 + 2) / 153;
-    let day = day - (month * 153 + 2) / 5 + 1;
-    let year = cycle * 400 + year;
-    match month {
-        0..10 => [year, month + 3, day],
-        _ => [year + 1, month - 9, day],
+/// The millisecond after that of a time in UTC; `None` if it is no such time.
+pub(super) fn next_millisecond(time: &str) -> Option<String> {
+    let mut fields = [0_u64; 8]; // year, month, day, hour, minute, second, millisecond
+    let (mut place, mut weight) = (0, 1000);
+    for byte in time.as_bytes() {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        let field = fields.get_mut(place)?;
+        if digit > 9 {
+            place += 1;
+        } else if place == 6 {
+            weight /= 10;
+            *field += digit * weight;
+        } else {
+            *field = field.wrapping_mul(10).wrapping_add(digit);
+        }
     }
+    let [year, month, day, hour, minute, second, millis, _] = fields;
+    let moment = moment_of(year, month, day, [hour, minute, second])?;
+    time.ends_with('Z').then(|| timestamp(moment.as_millis() + millis + 1))
 }
 
 /// A time of the server's in the form in which it takes it back: with a literal `Z`.
@@ -72,21 +78,6 @@ mod tests {
     }
 
     #[test]
-    fn each_day_follows_the_one_before() {
-        let mut day = 0;
-        for year in 1970..=9999_u64 {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-            for (month, length) in (1..).zip(lengths) {
-                for day_of_month in 1..=length {
-                    assert_eq!(date(day), [year, month, day_of_month]);
-                    day += 1;
-                }
-            }
-        }
-    }
-
-    #[test]
     fn a_servers_time_is_given_back_with_a_literal_z() {
         for (given, sent) in [
             ("2026-08-01T10:00:00.5Z", "2026-08-01T10:00:00.5Z"),
@@ -97,6 +88,21 @@ mod tests {
             ("2026-08-01", "2026-08-01"),
         ] {
             assert_eq!(in_utc(given), sent);
+        }
+    }
+
+    #[test]
+    fn what_comes_next_after_a_time_is_a_millisecond_later() {
+        for (time, next) in [
+            ("2026-08-01T10:00:00Z", Some("2026-08-01T10:00:00.001Z")),
+            ("2026-08-01T10:00:00.5Z", Some("2026-08-01T10:00:00.501Z")),
+            ("2026-08-01T10:00:00.1234567Z", Some("2026-08-01T10:00:00.124Z")),
+            ("2024-02-28T23:59:59.999Z", Some("2024-02-29T00:00:00.000Z")),
+            ("2026-02-29T00:00:00Z", None),
+            ("2026-08-01T10:00:00+02:00", None),
+            ("Z", None),
+        ] {
+            assert_eq!(next_millisecond(time).as_deref(), next, "{time}");
         }
     }
 

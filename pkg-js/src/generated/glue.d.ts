@@ -78,10 +78,7 @@ export interface WasmPages {
     origin: string,
   ): string | undefined;
   readonly cursor: string | undefined;
-  readonly done: boolean;
-  readonly pages: number;
-  readonly items: number;
-  readonly partial: boolean;
+  number(place: number): number;
   readonly seen: string;
   readonly overlap: string;
   free(): void;

@@ -63,7 +63,8 @@ fn contest(threads: &str, runtime: &Runtime, url: &str) {
     for (name, send) in [
         ("reqwest", bare(url)),
         ("reqwest, correlation id and timeout", alike(url)),
-        ("cxone-client", ours(url)),
+        ("cxone-client", ours(url, true)),
+        ("cxone-client, no correlation id", ours(url, false)),
         ("reqwest-retry and a semaphore", semaphore(url)),
         ("reqwest-retry and governor", governor(url)),
         ("tower: limit, retry, timeout", tower(url)),
@@ -110,8 +111,9 @@ fn alike(url: &str) -> Call {
     })
 }
 
-fn ours(url: &str) -> Call {
+fn ours(url: &str, correlation_id: bool) -> Call {
     let client = cxone_client::Client::builder().base_url(url).no_auth().concurrency(CALLERS);
+    let client = client.correlation_id(correlation_id);
     let (client, url) = (client.build().expect("the settings are in range"), url.to_owned());
     Arc::new(move || {
         let request = client.get(&url);

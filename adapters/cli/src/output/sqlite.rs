@@ -84,12 +84,9 @@ impl Database {
         Ok(())
     }
 
-    /// All is there. The checkpoint stays only where a later run goes on from it.
-    pub(crate) fn finish(&mut self, goes_on: bool) -> rusqlite::Result<()> {
-        if !goes_on {
-            let delete = "DELETE FROM cxone_checkpoint WHERE resource = ?1";
-            self.connection.execute(delete, [&self.table])?;
-        }
+    /// All is there. The checkpoint stays: it says whose records these are, so that no other
+    /// source's come among them.
+    pub(crate) fn finish(&mut self) -> rusqlite::Result<()> {
         // Whoever copies the file copies all of it.
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }

@@ -105,6 +105,54 @@ async fn anything_else_is_synced_by_path_and_style() {
 }
 
 #[tokio::test]
+async fn a_table_holds_the_records_of_one_source() {
+    let dir = Dir::new("one_source");
+    let mock = start(Mock::builder().interactions(12)).await;
+    let args =
+        |path| ["sync", "--path", path, "--style", "links", "--items", "skills", "--out", "all.db"];
+    let one = args("/incontactapi/services/v31.0/skills?isActive=true");
+    let other = args("/incontactapi/services/v31.0/skills?isActive=false");
+    Run::of(with_access_key(&dir, &mock, &one)).await.expect_success();
+    let run = Run::of(with_access_key(&dir, &mock, &other)).await;
+    run.expect_fatal("Cannot go on from the checkpoint in all.db: it is of another sync");
+    Run::of(with_access_key(&dir, &mock, &one)).await.expect_success();
+    let fresh = [&other[..], &["--fresh"]].concat();
+    Run::of(with_access_key(&dir, &mock, &fresh)).await.expect_success();
+}
+
+#[tokio::test]
+async fn a_dead_scroll_says_what_to_do() {
+    let dir = Dir::new("dead_scroll");
+    let mock = start(Mock::builder().interactions(60)).await;
+    let gone = r#"{"errors":[{"errorCode":"x","message":"the scroll has expired"}],"uid":"u"}"#;
+    mock.script(Rule::on("/dfo/3.0/contacts", Fault::status(400).body(gone)).nth(2).times(2));
+    let sync = || Run::of(with_access_key(&dir, &mock, &["sync", "digital-contacts"]));
+    let run = sync().await;
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("--fresh"), "it has just begun: {}", run.stderr);
+    let run = sync().await;
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("add --fresh"), "{}", run.stderr);
+    assert!(run.stderr.contains("The server says: the scroll has expired"), "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn who_has_read_enough_ends_it_quietly() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let dir = Dir::new("closed_pipe");
+    let mock = start(Mock::builder().interactions(5000)).await;
+    let mut child = with_access_key(&dir, &mock, &["sync", "--out", "-"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().is_some());
+    drop(lines);
+    let output = child.wait_with_output().await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(141), "{stderr}");
+    assert!(!stderr.contains("[Fatal]"), "{stderr}");
+}
+
+#[tokio::test]
 async fn csv_has_a_column_for_each_field() {
     let dir = Dir::new("csv");
     let mock = start(Mock::builder().interactions(120)).await;
@@ -138,9 +186,15 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
     let dir = Dir::new("doctor");
     let mock = start(Mock::builder()).await;
     let run = Run::of(with_access_key(&dir, &mock, &["doctor"])).await.expect_success();
-    for line in
-        ["ok    settings", "ok    DNS", "ok    clock", "ok    token", "ok    API host", "ok    ACD"]
-    {
+    for line in [
+        "ok    settings",
+        "ok    DNS",
+        "ok    clock",
+        "ok    token",
+        "ok    tenant",
+        "ok    API host",
+        "ok    ACD",
+    ] {
         assert!(run.stdout.lines().any(|it| it.starts_with(line)), "{line}\n{}", run.stdout);
     }
     assert!(!run.stdout.contains(SECRET) && !run.stdout.contains("secret="), "{}", run.stdout);
