@@ -109,6 +109,8 @@ pub(super) struct Rate {
     due: u64,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
+    /// An answer is awaited, and if it lets in, it opens then.
+    opens: Option<u64>,
     /// It holds a single request, and a refusal costs but a moment.
     strict: bool,
     /// When it was tried to do better, and the interval until then.
@@ -176,6 +178,15 @@ impl Rate {
         Rate { new: true, burst_time, ready: opens.as_nanos(), ..rate }
     }
 
+    /// None is known to have been let in: until one is, nothing goes, but for a second at most.
+    pub(super) fn awaiting_answer(self) -> Rate {
+        Rate { opens: Some(self.ready), ready: self.ready.saturating_add(SECOND), ..self }
+    }
+
+    pub(super) fn awaits(&self) -> bool {
+        self.opens.is_some()
+    }
+
     /// A quota of a window so short that it is better used evenly.
     pub(super) fn of_window(quota: u64, window: Duration, began: Mark) -> Rate {
         let interval = nanos(window) / quota.max(1);
@@ -201,6 +212,7 @@ impl Rate {
             full: first,
             due: 0,
             new: false,
+            opens: None,
             strict: false,
             tried: None,
             refused: 0,
@@ -224,12 +236,14 @@ impl Rate {
 
     pub(super) fn sent(&mut self, mark: Mark, backlog: u64, learns: bool) {
         let now = mark.at.as_nanos();
+        let is_question = learns && self.quality == Quality::Sought && self.opened.is_none();
         self.opened.get_or_insert(mark);
         if now > self.due {
             self.full = mark;
         }
         self.due = self.due.max(now).saturating_add(self.interval);
         self.new = false;
+        self.opens = None;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
         } else if learns && self.strict && self.quality == Quality::Exact {
@@ -241,9 +255,15 @@ impl Rate {
         let at_once = (self.burst - self.burst.div_ceil(4)).max(1);
         let tolerance = (at_once - 1).saturating_mul(self.interval);
         self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
+        if is_question {
+            self.ready = self.ready.max(now.saturating_add(SECOND)); // or until it is answered
+        }
     }
 
     pub(super) fn passed(&mut self, mark: Mark, now: Instant) {
+        if mark.seq >= self.first.seq {
+            self.ready = self.opens.take().unwrap_or(self.ready);
+        }
         if mark.seq <= self.empty.seq {
             return;
         }
@@ -256,7 +276,7 @@ impl Rate {
             let took = took.min(SECOND);
             self.interval = self.interval.max(took);
             self.tried = self.tried.map(|(tried, before)| (tried, before.max(took)));
-            self.ready = self.ready.max(self.last_sent.saturating_add(self.interval));
+            self.ready = self.last_sent.saturating_add(self.interval);
         }
     }
 
@@ -291,7 +311,7 @@ impl Rate {
 
     pub(super) fn refused(&mut self, mark: Mark, refusal: Refusal) -> Lesson {
         let accepted = self.accepted_until(mark);
-        if accepted == 0 && refusal.stated.is_none() {
+        if accepted == 0 && refusal.stated.is_none() && !refusal.explained {
             self.fruitless += 1;
             if self.quality == Quality::Sought || self.fruitless >= FRUITLESS {
                 return Lesson::NotARate { quota: self.held, first: self.first };

@@ -384,7 +384,7 @@ proptest! {
                 3 if last.seq >= event => {
                     let long = Duration::from_nanos(number);
                     let stated = Some(long).filter(|_| number % 2 == 0);
-                    let refusal = Refusal { stated, in_flight: 65_535, opens: now + long };
+                    let refusal = Refusal { stated, opens: now + long, ..silent(0) };
                     rate.refused(last, refusal);
                     event = seq;
                 }
