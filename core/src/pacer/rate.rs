@@ -13,7 +13,9 @@
 //!
 //! Requests leave by GCRA (I.371) at that rate: evenly, and after idling up to b at once. After a
 //! refusal one goes when the scope opens, and the rest follow evenly: that much is certain even if
-//! the server has taken back what it would have gained. A measured rate is held for [`HOLD`], longer
+//! the server has taken back what it would have gained. Only of an exact rate's rest an eighth is used
+//! as saved up, so that a rate which was measured a little too low does not leave the bucket full. While
+//! nothing is measured the first one is a question: the others wait for its answer. A measured rate is held for [`HOLD`], longer
 //! if the last try cost more than one refusal; then it grows by a half at most and within seconds,
 //! to be refused once (or by as much as refusals in flight) if nothing has changed. If it is not, as
 //! soon as more was accepted than could have been saved up, the limit has risen: the rate doubles by
@@ -56,6 +58,9 @@ const HOLD: u64 = 11 * SECOND;
 
 /// So is one that was measured roughly.
 const ROUGH_HOLD: u64 = SECOND / 2;
+
+/// Of what an exact one gains at rest one in so many is used, by leaving sooner by as small a part.
+const SAVED: u64 = 8;
 
 /// As many accepted measure a rate roughly, and as many exactly.
 const ROUGH: u64 = 4;
@@ -130,6 +135,8 @@ pub(super) struct Rate {
     measured: u64,
     hold_until: u64,
     last_sent: u64,
+    /// What was saved up at rest and may be used, as time.
+    saved: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,6 +231,7 @@ impl Rate {
             measured: 0,
             hold_until: 0,
             last_sent: 0,
+            saved: 0,
         }
     }
 
@@ -254,7 +262,10 @@ impl Rate {
         // A quarter is left, since attempts overtake each other on their way.
         let at_once = (self.burst - self.burst.div_ceil(4)).max(1);
         let tolerance = (at_once - 1).saturating_mul(self.interval);
-        self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
+        let sooner = (self.interval / SAVED).min(self.saved);
+        self.saved -= sooner;
+        self.ready =
+            self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval - sooner);
         if is_question {
             self.ready = self.ready.max(now.saturating_add(SECOND)); // or until it is answered
         }
@@ -343,6 +354,9 @@ impl Rate {
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.due = 0;
         self.ready = opens;
+        let saves = self.quality == Quality::Exact && !self.strict;
+        let rest = if saves { opens.saturating_sub(mark.at.as_nanos()) } else { 0 };
+        self.saved = rest.min(self.burst.saturating_mul(self.interval)) / SAVED;
         Lesson::Learned
     }
 
