@@ -366,8 +366,10 @@ impl Engine {
         let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
         let Scope { gate, pacer, in_flight, .. } = scopes.scope_mut(scope);
         if believed.is_none()
-            && let Some(rest) =
-                pacer.rest(stub.mark, *in_flight, now.instant, config.backoff.bare(0))
+            && let Some(rest) = {
+                let backoff = config.backoff.bare(0);
+                pacer.rest(stub.mark, stated, *in_flight, now.instant, backoff)
+            }
         {
             gate.refused_elsewhere(stub.ticket);
             let opens = now.instant + rest;

@@ -206,11 +206,12 @@ impl Pacer {
         }
     }
 
-    /// For how long nothing is sent after this refusal, which states no wait, if that can be told:
-    /// own backoff, which begins with `backoff`, is for who knows nothing.
+    /// For how long nothing is sent after this refusal, which states no wait that is believed, if that
+    /// can be told: own backoff, which begins with `backoff`, is for who knows nothing.
     pub(crate) fn rest(
         &self,
         mark: Mark,
+        stated: Option<Duration>,
         in_flight: u32,
         now: Instant,
         backoff: Duration,
@@ -227,7 +228,8 @@ impl Pacer {
         }
         let busy = now.saturating_since(self.first.at).max(MOMENT);
         match &self.rate {
-            Some(rate) if rate.explains(mark) => Some(rate.rest()),
+            Some(rate) if rate.explains(mark) => Some(rate.rest().max(stated.unwrap_or_default())),
+            _ if stated.is_some() => None,
             Some(_) if self.let_in && busy < backoff => Some(busy),
             None if in_flight > 1 && busy < backoff => Some(busy),
             _ => None,

@@ -620,6 +620,34 @@ fn own_backoff_stands_where_a_limit_cannot_be_one_of_moments() {
 }
 
 #[test]
+fn x10_no_rest_is_shorter_than_a_stated_wait_that_is_not_believed() {
+    let rest = |pacing, header: (&str, &str)| {
+        let mut host = Host::paced(Config { pacing, ..at_once(4) }, 7);
+        host.wait(secs(60)); // so that a burst is saved up
+        host.submit_many(&job(), 8);
+        let four = host.sent();
+        host.wait(ms(10));
+        host.ok(four[0]);
+        host.ok(four[1]);
+        drop(host.sent());
+        host.answer(four[2], 429, &[header]);
+        let refused = host.clock;
+        host.ok(four[3]);
+        while host.sent().is_empty() {
+            host.step();
+        }
+        host.clock.saturating_since(refused)
+    };
+    // Met within moments, but that is not silent.
+    assert!(rest(Pacing::Learned, ("retry-after", "0")) >= secs(1));
+    assert!(rest(Pacing::Learned, ("retry-after-ms", "300")) >= secs(1));
+    // The rate knows better, but not than the server.
+    let known = KnownLimit { requests: 10, per: secs(1), burst: Some(8) };
+    assert_eq!(rest(Pacing::Seeded(known), ("retry-after", "0")), ms(200));
+    assert_eq!(rest(Pacing::Seeded(known), ("retry-after-ms", "300")), ms(300));
+}
+
+#[test]
 fn what_was_learned_is_forgotten_after_an_hour_without_a_request_and_a_seed_believed_again() {
     let seed = KnownLimit { requests: 100, per: secs(1), burst: Some(50) };
     for (pacing, at_first) in
