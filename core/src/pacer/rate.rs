@@ -116,6 +116,8 @@ pub(super) struct Rate {
     new: bool,
     /// An answer is awaited, and if it lets in, it opens then.
     opens: Option<u64>,
+    /// It was met before any answer: those that were let in may have been so until theirs came.
+    hasty: bool,
     /// It holds a single request, and a refusal costs but a moment.
     strict: bool,
     /// When it was tried to do better, and the interval until then.
@@ -187,7 +189,8 @@ impl Rate {
 
     /// None is known to have been let in: until one is, nothing goes, but for a second at most.
     pub(super) fn awaiting_answer(self) -> Rate {
-        Rate { opens: Some(self.ready), ready: self.ready.saturating_add(SECOND), ..self }
+        let ready = self.ready.saturating_add(SECOND);
+        Rate { opens: Some(self.ready), ready, hasty: true, ..self }
     }
 
     pub(super) fn awaits(&self) -> bool {
@@ -220,6 +223,7 @@ impl Rate {
             due: 0,
             new: false,
             opens: None,
+            hasty: false,
             strict: false,
             tried: None,
             refused: 0,
@@ -274,6 +278,9 @@ impl Rate {
     pub(super) fn passed(&mut self, mark: Mark, now: Instant) {
         if mark.seq >= self.first.seq {
             self.ready = self.opens.take().unwrap_or(self.ready);
+        }
+        if self.hasty && self.burst_time > 0 && self.opened.is_none_or(|it| mark.seq < it.seq) {
+            self.burst_time = nanos(now.saturating_since(self.first.at));
         }
         if mark.seq <= self.empty.seq {
             return;

@@ -154,6 +154,21 @@ fn where_none_was_let_in_yet_an_answer_is_awaited() {
 }
 
 #[test]
+fn what_seems_a_burst_may_have_been_gained_while_an_answer_was_held_up() {
+    let burst = |awaits: bool| {
+        let mut rate = met();
+        rate = if awaits { rate.awaiting_answer() } else { rate };
+        rate.passed(mark(1, 0), at(300));
+        sends(&mut rate, 4, 1100, 40);
+        rate.passed(mark(5, 1200), at(1600)); // sent later, that one says nothing of it
+        rate.refused(mark(44, 5100), silent(5300));
+        rate.burst
+    };
+    assert_eq!(burst(false), 2, "refusals that came in the midst of answers date it");
+    assert_eq!(burst(true), 1);
+}
+
+#[test]
 fn nothing_is_tried_where_a_refusal_costs_a_stated_wait() {
     let mut rate = met();
     sends(&mut rate, 2, 1100, 40);
