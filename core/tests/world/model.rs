@@ -79,7 +79,7 @@ struct Scope {
     gate: Gate,
     /// How many attempts were sent when a refusal or an outage last paused it.
     paused_at: usize,
-    /// A refusal that paused nothing: what comes of the others in flight is awaited.
+    /// The first refusal that paused nothing: what comes of the others in flight is awaited.
     awaiting: Option<Instant>,
     /// When each of its attempts was sent.
     sends: Vec<Instant>,
@@ -182,7 +182,7 @@ impl Model {
                 learns && others,
                 "law 1: {id} was refused at {now}, and nothing is paused: {scope:?}"
             );
-            scope.awaiting = Some(now);
+            scope.awaiting.get_or_insert(now);
         }
     }
 
