@@ -366,14 +366,18 @@ impl Engine {
         let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
         let Scope { gate, pacer, in_flight, .. } = scopes.scope_mut(scope);
         if believed.is_none()
-            && let Some(rest) = pacer.explains(stub.mark)
+            && let Some(rest) = {
+                let backoff = config.backoff.bare(0);
+                pacer.rest(stub.mark, stated, *in_flight, now.instant, backoff)
+            }
         {
             gate.refused_elsewhere(stub.ticket);
             let opens = now.instant + rest;
-            let refusal = Refusal { stated: None, in_flight: *in_flight, opens };
-            let changed = pacer.refused(stub.mark, refusal, now.instant, now.wall);
-            if changed {
-                self.closed(scope, opens, PauseReason::Pace { status }, 1);
+            let refusal = Refusal { stated: None, in_flight: *in_flight, opens, explained: true };
+            if pacer.refused(stub.mark, refusal, now.instant, now.wall) {
+                if !pacer.awaits() {
+                    self.closed(scope, opens, PauseReason::Pace { status }, 1);
+                }
                 self.believes(scope);
             }
             return;
@@ -392,13 +396,13 @@ impl Engine {
         let scope = scopes.scope_mut(scope);
         let stated = stated.filter(|wait| config.backoff.believes(*wait, 0));
         let (in_flight, opens) = (scope.in_flight, scope.gate.not_before());
-        let refusal = Refusal { stated, in_flight, opens };
+        let refusal = Refusal { stated, in_flight, opens, explained: false };
         if scope.pacer.refused(stub.mark, refusal, now.instant, now.wall) {
             self.believes(index);
         }
     }
 
-    fn believes(&mut self, scope: u32) {
+    pub(crate) fn believes(&mut self, scope: u32) {
         let Scope { name, pacer, .. } = self.scopes.scope(scope);
         let notice = Notice::Believes { scope: name.clone(), belief: Box::new(pacer.belief()) };
         self.notice(notice);

@@ -5,6 +5,9 @@
 //! that the server states is kept as given, since the server knows better (RFC 9110 §10.2.3);
 //! only a little jitter is added on top, and nothing is ever taken away.
 //!
+//! Where a pacer knows more of a limit than that it refused, it says how long to wait after a refusal
+//! that does not: [how long](crate::pacing#how-long-is-waited-where-a-refusal-does-not-say).
+//!
 //! All of it is integer arithmetic: floats would differ in their last bit between targets.
 
 use core::time::Duration;

@@ -130,6 +130,12 @@ impl Engine {
         let request_id = self.queue.id(slot);
         let mut asker = self.asker(lane, self.queue.class_of(slot) == Priority::High);
         asker.backlog = asker.backlog.max(1); // it may never have been queued
+        let key = self.scopes.lane_key(lane);
+        for scope in key.scopes() {
+            if self.scopes.scope_mut(scope).pacer.forget_stale(now) {
+                self.believes(scope);
+            }
+        }
         self.queue.withdraw(slot);
         let Some(request) = self.queue.get_mut(slot) else {
             return;

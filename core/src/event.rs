@@ -309,8 +309,9 @@ pub enum PauseReason {
         /// The status of that answer.
         status: u16,
     },
-    /// A throttling answer stated no wait, but the rate that is believed had to meet one now and
-    /// then: the wait is the rate's.
+    /// A throttling answer stated no wait, but of the limit as much is known: the rate that is believed
+    /// had to meet one now and then, or it was met within moments. The wait is but
+    /// [as long as that](crate::pacing#how-long-is-waited-where-a-refusal-does-not-say).
     Pace {
         /// The status of that answer.
         status: u16,

@@ -15,6 +15,10 @@
 //! Each attempt carries the scope's *round* from when it was sent. Eight attempts that are
 //! refused together so make one round and not eight: the first refusal starts it, and the
 //! others, being of an older round, only merge what deadline they state.
+//!
+//! A refusal of which the pacer knows how long to rest closes no gate: see [`Pacer::rest`].
+//!
+//! [`Pacer::rest`]: crate::pacer::Pacer::rest
 
 use core::time::Duration;
 

@@ -69,7 +69,9 @@
 //!
 //! 1. **Never early.** No attempt starts in a scope before the latest deadline that a refusal
 //!    charged to that scope has set, measured from receipt. A shorter or later answer never
-//!    shortens a wait; a cap never shortens a server's wait.
+//!    shortens a wait; a cap never shortens a server's wait. A refusal that states no wait sets own
+//!    backoff, or [a pacer's rest](pacing#how-long-is-waited-where-a-refusal-does-not-say); while
+//!    nothing is known to be let in, none is sent before one in flight is, or a second is over.
 //! 2. **Never over.** Attempts in flight never exceed the concurrency limit, nor a scope's own. A
 //!    slot is held from [`Output::Send`] until the host reports the attempt over.
 //! 3. **Exactly one end.** Each accepted request gets exactly one [`Output::Finish`], or, once

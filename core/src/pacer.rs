@@ -14,6 +14,13 @@
 //! that were sent before the last one arrived belong to the same event (as losses of one round trip
 //! do in TCP, RFC 5681 §3.1) and only correct its count.
 //!
+//! A limit that is met within moments after a scope began to send is one of moments. So a first refusal
+//! without a word is followed by a question after as long as the scope had been busy by then, and
+//! each further one by the next after as long again: 20, 40, 80 ms … until that is as long as own
+//! backoff, which then goes on as ever. It is for limits that let in some: where the first answers
+//! are refusals nothing is asked before one that is not has come, and if none has, own backoff is
+//! waited at once, as it is after the refusal of an attempt that was out alone.
+//!
 //! Every attempt is counted here, retries and probes included: what goes around a pacer is what
 //! makes it miss its mark. What ended without an answer counts as used.
 //!
@@ -43,6 +50,9 @@ use search::Search;
 
 /// A stated wait of this length or more is that of a quota's window; a shorter one is a rate's.
 const WINDOW_FROM: Duration = Duration::from_secs(5);
+
+/// As good as at once.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// After so long without a send, what was sent before says nothing of a limit that is met now.
 const IDLE: Duration = Duration::from_secs(300);
@@ -76,6 +86,8 @@ pub(crate) struct Refusal {
     pub(crate) in_flight: u32,
     /// The moment at which the scope opens again for a probe.
     pub(crate) opens: Instant,
+    /// That is by the pacer's own [rest](Pacer::rest).
+    pub(crate) explained: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +103,8 @@ pub(crate) struct Pacer {
     /// The first send since nothing was known, and how many were refused since.
     first: Mark,
     refused: u64,
+    /// Was any let in since?
+    let_in: bool,
     /// How many had been sent when the last refusal that was an event arrived.
     event: u64,
     /// The rate explains that one.
@@ -123,6 +137,7 @@ impl Pacer {
             last_sent: Instant::ORIGIN,
             first: Mark::default(),
             refused: 0,
+            let_in: false,
             event: 0,
             explained: false,
         }
@@ -152,7 +167,7 @@ impl Pacer {
         let mark = Mark { seq: self.seq, at: now };
         let idle = now.saturating_since(self.last_sent) >= IDLE;
         if self.seq == 0 || idle && self.quota.is_none() && self.rate.is_none() {
-            (self.first, self.refused) = (mark, 0);
+            (self.first, self.refused, self.let_in) = (mark, 0, false);
         }
         self.announced.sent(mark, asker.high);
         if let Some(Quota::Window(window)) = &mut self.quota {
@@ -170,6 +185,7 @@ impl Pacer {
     /// An attempt drew an answer that is no throttle. Says whether the belief has changed.
     pub(crate) fn passed(&mut self, mark: Mark, now: Instant) -> bool {
         let learns = self.learns();
+        self.let_in |= mark.seq >= self.first.seq;
         if let Some(rate) = &mut self.rate {
             rate.passed(mark, now);
         }
@@ -190,18 +206,39 @@ impl Pacer {
         }
     }
 
-    /// Is this refusal, which states no wait, one that the rate had to meet sooner or later? Then
-    /// the rate says how long to rest: own backoff is for who knows nothing.
-    pub(crate) fn explains(&self, mark: Mark) -> Option<Duration> {
-        let rate = self.rate.as_ref().filter(|_| self.learns())?;
-        let explained = match mark.seq < self.event {
-            true => self.explained,
-            false => {
-                let other = self.announced.blames(self.seq) || self.is_of_quota(mark, None);
-                !other && rate.explains(mark) && self.accepted() > 1 // itself is not, either
-            }
-        };
-        explained.then(|| rate.rest())
+    /// For how long nothing is sent after this refusal, which states no wait that is believed, if that
+    /// can be told: own backoff, which begins with `backoff`, is for who knows nothing.
+    pub(crate) fn rest(
+        &self,
+        mark: Mark,
+        stated: Option<Duration>,
+        in_flight: u32,
+        now: Instant,
+        backoff: Duration,
+    ) -> Option<Duration> {
+        let none_let_in = self.accepted() <= 1 || !self.let_in && in_flight <= 1;
+        if !self.learns() || none_let_in {
+            return None; // it was the last that might have been
+        }
+        if mark.seq < self.event {
+            return self.explained.then_some(Duration::ZERO); // as it rests already
+        }
+        if self.announced.blames(self.seq) || self.is_of_quota(mark, None) {
+            return None;
+        }
+        let busy = now.saturating_since(self.first.at).max(MOMENT);
+        match &self.rate {
+            Some(rate) if rate.explains(mark) => Some(rate.rest().max(stated.unwrap_or_default())),
+            _ if stated.is_some() => None,
+            Some(_) if self.let_in && busy < backoff => Some(busy),
+            None if in_flight > 1 && busy < backoff => Some(busy),
+            _ => None,
+        }
+    }
+
+    /// Is an answer awaited that says how long to rest?
+    pub(crate) fn awaits(&self) -> bool {
+        self.rate.as_ref().is_some_and(Rate::awaits)
     }
 
     /// An attempt was refused. Says whether the belief has changed.
@@ -215,7 +252,6 @@ impl Pacer {
         if !self.learns() {
             return false;
         }
-        let explained = refusal.stated.is_none() && self.explains(mark).is_some();
         self.refused += 1;
         if mark.seq < self.event {
             if let Some(rate) = &mut self.rate {
@@ -224,9 +260,9 @@ impl Pacer {
             if let Some(Quota::Window(window)) = &mut self.quota {
                 window.refused_again(mark);
             }
-            return !self.explained && self.unlearn();
+            return !refusal.explained && self.unlearn();
         }
-        self.explained = explained;
+        self.explained = refusal.explained;
         self.event = self.seq;
         if self.announced.is_to_blame(self.seq) {
             return true;
@@ -258,14 +294,11 @@ impl Pacer {
             (None | Some(Quota::Window(_)), _) => match &mut self.rate {
                 None => {
                     let took = now.saturating_since(mark.at);
-                    self.rate = Some(Rate::met(
-                        accepted,
-                        u64::from(refusal.in_flight),
-                        took,
-                        mark,
-                        self.first,
-                        refusal.opens,
-                    ));
+                    let in_flight = u64::from(refusal.in_flight);
+                    let rate =
+                        Rate::met(accepted, in_flight, took, mark, self.first, refusal.opens);
+                    let awaits = refusal.explained && !self.let_in;
+                    self.rate = Some(if awaits { rate.awaiting_answer() } else { rate });
                 }
                 Some(rate) => {
                     if let Lesson::NotARate { quota, first } = rate.refused(mark, refusal) {
@@ -322,10 +355,30 @@ impl Pacer {
 
     /// Nothing would be lost if this pacer were made anew.
     pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
-        let knows = self.quota.is_some() || self.rate.is_some() || self.announced.is_live();
+        !self.knows() || self.is_stale(now)
+    }
+
+    /// Forgets what it has learned, and is as at first, if that is stale. Says whether it was.
+    pub(crate) fn forget_stale(&mut self, now: Instant) -> bool {
+        let stale = self.learns() && self.knows() && self.is_stale(now);
+        if stale {
+            let first = Mark { seq: self.seq, at: now };
+            let Pacer { seq, event, last_sent, .. } = *self;
+            let new = Pacer::new(self.concurrency, self.pacing);
+            *self = Pacer { seq, event, last_sent, first, ..new };
+        }
+        stale
+    }
+
+    fn knows(&self) -> bool {
+        self.quota.is_some() || self.rate.is_some() || self.announced.is_live()
+    }
+
+    /// It was not used for so long, and holds nothing back.
+    fn is_stale(&self, now: Instant) -> bool {
         let anybody = Asker { high: true, backlog: 1 };
-        let rests = self.permit(now, 0, anybody) != Permit::Now;
-        !knows || !rests && now.saturating_since(self.last_sent) >= STALE_AFTER
+        now.saturating_since(self.last_sent) >= STALE_AFTER
+            && self.permit(now, 0, anybody) == Permit::Now
     }
 
     /// If none was let in after all, nothing is known. Says whether something was believed.

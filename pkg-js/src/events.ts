@@ -15,7 +15,7 @@ export interface PauseDetail extends Said {
   ms: number;
   /** The moment at which it opens. */
   until: Date;
-  /** The server stated the wait, or did not; no answer came at all; an announced budget is spent; or the rate that is believed had to meet a refusal. */
+  /** The server stated the wait, or did not; no answer came at all; an announced budget is spent; the rate that is believed had to meet a refusal; or a limit was met within moments. */
   reason: PauseReason;
   /** The status of the answer, for `stated`, `backoff` and `pace`. */
   status?: number;

@@ -13,7 +13,9 @@
 //!
 //! Requests leave by GCRA (I.371) at that rate: evenly, and after idling up to b at once. After a
 //! refusal one goes when the scope opens, and the rest follow evenly: that much is certain even if
-//! the server has taken back what it would have gained. A measured rate is held for [`HOLD`], longer
+//! the server has taken back what it would have gained. Only of an exact rate's rest an eighth is used
+//! as saved up, so that a rate which was measured a little too low does not leave the bucket full. While
+//! nothing is measured the first one is a question: the others wait for its answer. A measured rate is held for [`HOLD`], longer
 //! if the last try cost more than one refusal; then it grows by a half at most and within seconds,
 //! to be refused once (or by as much as refusals in flight) if nothing has changed. If it is not, as
 //! soon as more was accepted than could have been saved up, the limit has risen: the rate doubles by
@@ -56,6 +58,9 @@ const HOLD: u64 = 11 * SECOND;
 
 /// So is one that was measured roughly.
 const ROUGH_HOLD: u64 = SECOND / 2;
+
+/// Of what an exact one gains at rest one in so many is used, by leaving sooner by as small a part.
+const SAVED: u64 = 8;
 
 /// As many accepted measure a rate roughly, and as many exactly.
 const ROUGH: u64 = 4;
@@ -109,6 +114,10 @@ pub(super) struct Rate {
     due: u64,
     /// It was met by a refusal, and nothing was sent since.
     new: bool,
+    /// An answer is awaited, and if it lets in, it opens then.
+    opens: Option<u64>,
+    /// It was met before any answer: those that were let in may have been so until theirs came.
+    hasty: bool,
     /// It holds a single request, and a refusal costs but a moment.
     strict: bool,
     /// When it was tried to do better, and the interval until then.
@@ -128,6 +137,8 @@ pub(super) struct Rate {
     measured: u64,
     hold_until: u64,
     last_sent: u64,
+    /// What was saved up at rest and may be used, as time.
+    saved: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +187,16 @@ impl Rate {
         Rate { new: true, burst_time, ready: opens.as_nanos(), ..rate }
     }
 
+    /// None is known to have been let in: until one is, nothing goes, but for a second at most.
+    pub(super) fn awaiting_answer(self) -> Rate {
+        let ready = self.ready.saturating_add(SECOND);
+        Rate { opens: Some(self.ready), ready, hasty: true, ..self }
+    }
+
+    pub(super) fn awaits(&self) -> bool {
+        self.opens.is_some()
+    }
+
     /// A quota of a window so short that it is better used evenly.
     pub(super) fn of_window(quota: u64, window: Duration, began: Mark) -> Rate {
         let interval = nanos(window) / quota.max(1);
@@ -201,6 +222,8 @@ impl Rate {
             full: first,
             due: 0,
             new: false,
+            opens: None,
+            hasty: false,
             strict: false,
             tried: None,
             refused: 0,
@@ -212,6 +235,7 @@ impl Rate {
             measured: 0,
             hold_until: 0,
             last_sent: 0,
+            saved: 0,
         }
     }
 
@@ -224,12 +248,14 @@ impl Rate {
 
     pub(super) fn sent(&mut self, mark: Mark, backlog: u64, learns: bool) {
         let now = mark.at.as_nanos();
+        let is_question = learns && self.quality == Quality::Sought && self.opened.is_none();
         self.opened.get_or_insert(mark);
         if now > self.due {
             self.full = mark;
         }
         self.due = self.due.max(now).saturating_add(self.interval);
         self.new = false;
+        self.opens = None;
         if learns && now >= self.hold_until && self.is_worth_trying(backlog) {
             self.grow(mark);
         } else if learns && self.strict && self.quality == Quality::Exact {
@@ -240,10 +266,22 @@ impl Rate {
         // A quarter is left, since attempts overtake each other on their way.
         let at_once = (self.burst - self.burst.div_ceil(4)).max(1);
         let tolerance = (at_once - 1).saturating_mul(self.interval);
-        self.ready = self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval);
+        let sooner = (self.interval / SAVED).min(self.saved);
+        self.saved -= sooner;
+        self.ready =
+            self.ready.max(now.saturating_sub(tolerance)).saturating_add(self.interval - sooner);
+        if is_question {
+            self.ready = self.ready.max(now.saturating_add(SECOND)); // or until it is answered
+        }
     }
 
     pub(super) fn passed(&mut self, mark: Mark, now: Instant) {
+        if mark.seq >= self.first.seq {
+            self.ready = self.opens.take().unwrap_or(self.ready);
+        }
+        if self.hasty && self.burst_time > 0 && self.opened.is_none_or(|it| mark.seq < it.seq) {
+            self.burst_time = nanos(now.saturating_since(self.first.at));
+        }
         if mark.seq <= self.empty.seq {
             return;
         }
@@ -256,7 +294,7 @@ impl Rate {
             let took = took.min(SECOND);
             self.interval = self.interval.max(took);
             self.tried = self.tried.map(|(tried, before)| (tried, before.max(took)));
-            self.ready = self.ready.max(self.last_sent.saturating_add(self.interval));
+            self.ready = self.last_sent.saturating_add(self.interval);
         }
     }
 
@@ -291,7 +329,7 @@ impl Rate {
 
     pub(super) fn refused(&mut self, mark: Mark, refusal: Refusal) -> Lesson {
         let accepted = self.accepted_until(mark);
-        if accepted == 0 && refusal.stated.is_none() {
+        if accepted == 0 && refusal.stated.is_none() && !refusal.explained {
             self.fruitless += 1;
             if self.quality == Quality::Sought || self.fruitless >= FRUITLESS {
                 return Lesson::NotARate { quota: self.held, first: self.first };
@@ -323,6 +361,9 @@ impl Rate {
         (self.empty, self.opened, self.tried, self.refused) = (mark, None, None, 0);
         self.due = 0;
         self.ready = opens;
+        let saves = self.quality == Quality::Exact && !self.strict;
+        let rest = if saves { opens.saturating_sub(mark.at.as_nanos()) } else { 0 };
+        self.saved = rest.min(self.burst.saturating_mul(self.interval)) / SAVED;
         Lesson::Learned
     }
 

@@ -22,7 +22,7 @@ pub(super) fn mark(seq: u64, millis: u64) -> Mark {
 
 /// With so many in flight that what seems to hold a single request may hold more.
 pub(super) fn silent(opens: u64) -> Refusal {
-    Refusal { stated: None, in_flight: 8, opens: at(opens) }
+    Refusal { stated: None, in_flight: 8, opens: at(opens), explained: false }
 }
 
 pub(super) fn stated(wait: u64, opens: u64) -> Refusal {

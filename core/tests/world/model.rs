@@ -16,6 +16,9 @@ use super::events::{LIMITED, LIMITED_TO, POLLS};
 /// it is announced in whole seconds, rounded up here and cut off there.
 const DATING: Duration = Duration::from_millis(2200);
 
+/// Where nothing was let in yet, the others in flight are waited for so long at least.
+const AWAITED: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Phase {
     Waiting,
@@ -76,6 +79,8 @@ struct Scope {
     gate: Gate,
     /// How many attempts were sent when a refusal or an outage last paused it.
     paused_at: usize,
+    /// The first refusal that paused nothing: what comes of the others in flight is awaited.
+    awaiting: Option<Instant>,
     /// When each of its attempts was sent.
     sends: Vec<Instant>,
 }
@@ -142,6 +147,9 @@ impl Model {
             let limit = self.limit(name);
             let scope = self.scopes.entry(name.clone()).or_default();
             let closed = now < scope.gate_until;
+            if !throttle && scope.awaiting.take().is_some() {
+                scope.paused_at = self.sent; // those that are refused still are of the same event
+            }
             scope.gate = match scope.gate {
                 Gate::Probing(probe) if probe == id && (throttle || closed) => Gate::Closed,
                 Gate::Probing(probe) if probe == id => Gate::Ramp(2),
@@ -155,10 +163,26 @@ impl Model {
     }
 
     /// The engine has dealt with that answer.
-    pub(crate) fn check_answered(&self, id: AttemptId, answer: &Answer, sent: usize, now: Instant) {
-        let scope = &self.scopes[&self.requests[&id.request].scopes[0]];
+    pub(crate) fn check_answered(
+        &mut self,
+        id: AttemptId,
+        answer: &Answer,
+        sent: usize,
+        now: Instant,
+    ) {
+        let name = &self.requests[&id.request].scopes[0];
+        let in_scope = |other: &&AttemptId| {
+            **other != id && self.requests[&other.request].scopes.contains(name)
+        };
+        let others = self.flying.keys().any(|other| in_scope(&other));
+        let learns = self.learns(name);
+        let scope = self.scopes.get_mut(name).expect("something was sent there");
         if answer.is_throttle() && sent >= scope.paused_at {
-            panic!("law 1: {id} was refused at {now}, and nothing is paused: {scope:?}");
+            assert!(
+                learns && others,
+                "law 1: {id} was refused at {now}, and nothing is paused: {scope:?}"
+            );
+            scope.awaiting.get_or_insert(now);
         }
     }
 
@@ -187,7 +211,7 @@ impl Model {
                 scope.gate_until = *until;
             }
         }
-        scope.paused_at = sent;
+        (scope.paused_at, scope.awaiting) = (sent, None);
     }
 
     pub(crate) fn sent(&mut self, id: AttemptId, token: Option<Generation>, now: Instant) {
@@ -207,6 +231,10 @@ impl Model {
             let scope = self.scopes.entry(name.clone()).or_default();
             let until = scope.refused_until.max(scope.paused_until);
             assert!(now >= until, "law 1: never early: {name} until {until}");
+            if let Some(since) = scope.awaiting.take() {
+                assert!(now >= since + AWAITED, "law 1: nothing is let in in {name} since {since}");
+                scope.paused_at = self.sent;
+            }
             scope.sends.push(now);
             if let Pacing::Fixed(limit) = pacing {
                 check_fixed(limit, &scope.sends);

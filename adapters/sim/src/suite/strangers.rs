@@ -27,6 +27,7 @@ use crate::stalls::Stalls;
 /// | fallen, risen | H and I, but the limit changes after 500 requests and not by the clock |
 /// | crowd | ten clients at one bucket of 50/s + 50 |
 /// | many | 64 in flight at 100/s + 20 |
+/// | small-burst | nginx 50/s with a burst of 5, which refuses sooner than it answers |
 /// | jittery | nginx 50/s without burst on a busy machine: late timers, a long tail |
 /// | stalling | the same limit and client and network that stand still for moments |
 pub fn strangers() -> Vec<Scenario> {
@@ -78,6 +79,7 @@ pub fn strangers() -> Vec<Scenario> {
             stalls: Some(Stalls { each: ms(1000), most: ms(300) }),
             ..near("stalling", 600, Server::new(limit("leaky:50/s")))
         },
+        near("small-burst", 600, Server::new(limit("leaky:50/s+5"))),
         Scenario { concurrency: 64, ..batch("many", 3000, stating(limit("bucket:100/s+20"))) },
     ]
 }

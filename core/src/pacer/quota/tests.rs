@@ -284,7 +284,7 @@ proptest! {
                 3 => {
                     let long = Duration::from_nanos(number);
                     let stated = Some(long).filter(|_| number % 2 == 0);
-                    let refusal = Refusal { stated, in_flight: 65_535, opens: now + long };
+                    let refusal = Refusal { stated, opens: now + long, ..silent(0) };
                     let search = window.refused(last, refusal, wall, now);
                     prop_assert!(search.is_none_or(|search| search.permit(Instant::FAR) == Permit::Now));
                 }

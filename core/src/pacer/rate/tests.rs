@@ -114,6 +114,61 @@ fn sixteen_measure_it_exactly() {
 }
 
 #[test]
+fn of_what_an_exact_rate_saves_at_rest_an_eighth_is_used() {
+    let mut rate = exact();
+    // Refused at 9300, open at 9500: 200 ms, by which two are saved up at 105 ms.
+    let leave = |rate: &mut Rate, seq| {
+        let now = Instant::from_nanos(rate.ready);
+        rate.sent(Mark { seq, at: now }, 1000, false);
+        Duration::from_nanos(rate.ready - now.as_nanos())
+    };
+    let sooner = ms(105) / 8;
+    assert_eq!(leave(&mut rate, 86), ms(105) - sooner);
+    assert_eq!(leave(&mut rate, 87), ms(105) - (ms(200) / 8 - sooner), "what is left of 25 ms");
+    assert_eq!(leave(&mut rate, 88), ms(105));
+    // Not more than the bucket holds.
+    sends(&mut rate, 89, 10_000, 40);
+    rate.refused(mark(129, 14_000), silent(19_000));
+    assert_eq!(rate.saved, 2 * rate.interval / 8);
+}
+
+#[test]
+fn a_question_s_answer_is_awaited_but_for_a_second_at_most() {
+    let mut rate = met();
+    rate.sent(mark(4, 1100), 1000, true);
+    assert_eq!(rate.permit(at(1300)), Permit::At(at(2100)));
+    rate.passed(mark(4, 1100), at(1300));
+    assert_eq!(rate.permit(at(1300)), Permit::Now, "200 ms later, which is how long one takes");
+    rate.sent(mark(5, 1300), 1000, false);
+    assert_eq!(rate.permit(at(1300)), Permit::At(at(1500)), "the next one is none");
+}
+
+#[test]
+fn where_none_was_let_in_yet_an_answer_is_awaited() {
+    let mut rate = met().awaiting_answer();
+    assert!(rate.awaits());
+    assert_eq!(rate.permit(at(1100)), Permit::At(at(2100)));
+    rate.passed(mark(2, 0), at(600));
+    assert!(!rate.awaits());
+    assert_eq!(rate.permit(at(600)), Permit::At(at(1100)), "as if that had been known");
+}
+
+#[test]
+fn what_seems_a_burst_may_have_been_gained_while_an_answer_was_held_up() {
+    let burst = |awaits: bool| {
+        let mut rate = met();
+        rate = if awaits { rate.awaiting_answer() } else { rate };
+        rate.passed(mark(1, 0), at(300));
+        sends(&mut rate, 4, 1100, 40);
+        rate.passed(mark(5, 1200), at(1600)); // sent later, that one says nothing of it
+        rate.refused(mark(44, 5100), silent(5300));
+        rate.burst
+    };
+    assert_eq!(burst(false), 2, "refusals that came in the midst of answers date it");
+    assert_eq!(burst(true), 1);
+}
+
+#[test]
 fn nothing_is_tried_where_a_refusal_costs_a_stated_wait() {
     let mut rate = met();
     sends(&mut rate, 2, 1100, 40);
@@ -384,7 +439,7 @@ proptest! {
                 3 if last.seq >= event => {
                     let long = Duration::from_nanos(number);
                     let stated = Some(long).filter(|_| number % 2 == 0);
-                    let refusal = Refusal { stated, in_flight: 65_535, opens: now + long };
+                    let refusal = Refusal { stated, opens: now + long, ..silent(0) };
                     rate.refused(last, refusal);
                     event = seq;
                 }
