@@ -239,7 +239,7 @@ impl Engine {
                 Consequence::Follow
             }
             Judgement::Deliver => Consequence::Deliver,
-            Judgement::Failed => Consequence::Fail(error_of(status)),
+            Judgement::Failed => Consequence::Fail(error_of(status, None)),
             Judgement::Throttled => {
                 request.throttled = NonZeroU16::new(status);
                 let refused = || match (status, self.rate_limited(slot)) {
@@ -266,14 +266,17 @@ impl Engine {
                     request.reauthorized = true;
                     Consequence::Drain(Then::Requeue)
                 } else {
-                    Consequence::Fail(error_of(status))
+                    Consequence::Fail(error_of(status, None))
                 }
             }
             Judgement::Transient => {
                 let stated = signals.wait.as_ref().map(|wait| wait.duration);
                 match self.next_try(slot, stated).filter(|_| allowed) {
                     Some(due) => Consequence::Drain(Then::Alone(due)),
-                    None => Consequence::Fail(error_of(status)),
+                    None => {
+                        let believed = stated.filter(|wait| self.config.backoff.believes(*wait, 0));
+                        Consequence::Fail(error_of(status, believed.map(|wait| now + wait)))
+                    }
                 }
             }
         }
@@ -311,10 +314,15 @@ impl Engine {
         }
         if judgement != Judgement::Throttled {
             self.announced(lane, stubs, signals);
-            for (name, reset) in signals.spent() {
-                let named = |scope: &u32| Some(&*self.scopes.scope(*scope).name) == name;
-                let Some(scope) = lane.scopes().find(named).or_else(|| lane.scopes().next()) else {
-                    continue; // not reached: a lane has a scope
+            // Each scope once, however many limits a server lists.
+            for (i, scope) in lane.scopes().enumerate() {
+                let is_here = |name: Option<&str>| {
+                    let named = |scope: u32| Some(&*self.scopes.scope(scope).name) == name;
+                    named(scope) || i == 0 && !lane.scopes().any(named)
+                };
+                let here = signals.spent().filter(|(name, _)| is_here(*name));
+                let Some(reset) = here.map(|(_, reset)| reset).max() else {
+                    continue;
                 };
                 self.credit_turns(scope);
                 let pacer = &mut self.scopes.scope_mut(scope).pacer;

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
-use crate::field::{self, Decimal, MAX_WAIT_MS};
+use crate::field::{self, Decimal};
 use crate::http_date;
 use crate::reading::{Mode, Reading, ResetUnit};
+use crate::sort::sort;
 use crate::structured_field::{self, Item, Value};
 use crate::text::text;
 use crate::time::Wall;
@@ -26,7 +27,7 @@ pub struct Limit {
     /// How much is left in the window.
     pub remaining: Option<u64>,
     /// How long until the window starts anew, from the receipt of the response: whole
-    /// milliseconds, at most 2⁵³ − 1 of them. A moment in the past is zero.
+    /// milliseconds, as stated, however long. A moment in the past is zero.
     pub reset: Option<Duration>,
     /// Whether it counts requests. One that counts anything else (bytes, concurrency: see
     /// [`Policy::unit`]) closes nothing and gives no pace.
@@ -115,33 +116,49 @@ pub(crate) const FAMILIES: [Family; 3] = [
 /// The limits of a `RateLimit` field: a list of named items (draft-08 to -10), else a dictionary
 /// (draft-07). A single malformed item spoils the field: draft-10 §6 has it ignored.
 pub(crate) fn limits(value: &str, reading: &Reading, now: Wall) -> Option<Vec<Limit>> {
-    match structured_field::list(value) {
-        Some(items) => items.iter().map(|item| named_limit(item, reading.mode)).collect(),
-        None => Some(vec![unnamed_limit(&structured_field::dictionary(value)?, reading, now)?]),
+    let mut limits = Vec::new();
+    let listed = structured_field::list(value, &mut |item| {
+        limits.push(named_limit(&item, reading.mode)?);
+        Some(())
+    });
+    if listed.is_none() {
+        limits = vec![unnamed_limit(value, reading, now)?];
     }
+    Some(limits)
 }
 
-/// `"name";r=…;t=…`: `r` required, `t` optional and in seconds. A partition key (`pk`) is not
-/// kept.
+/// `"name";r=…;t=…`: `r` required, `t` optional and in seconds.
 fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
+    partition_key(item, mode)?;
     Some(Limit {
         header: "ratelimit",
         name: Some(name(&item.value, mode)?),
         quota: None,
         remaining: Some(count(item.parameter("r"))??),
-        reset: count(item.parameter("t"))?.map(seconds),
+        reset: count(item.parameter("t"))?.map(Duration::from_secs),
         counts_requests: true,
     })
 }
 
-/// `limit=…, remaining=…, reset=…`
-fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> Option<Limit> {
-    let member = |key| {
-        let last = members.iter().rev().find(|(name, _)| *name == key);
-        count(last.map(|(_, item)| &item.value))
+/// `limit=…, remaining=…, reset=…`: the first and the last are required, but read leniently one
+/// of the others is enough, since a limit alone says nothing about what is left.
+fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
+    let (mut limit, mut remaining, mut reset) = (None, None, None);
+    structured_field::dictionary(value, &mut |key, value| {
+        match key {
+            "limit" => limit = Some(value),
+            "remaining" => remaining = Some(value),
+            "reset" => reset = Some(value),
+            _ => {}
+        }
+        Some(())
+    })?;
+    let quota = count(limit.as_ref())?;
+    let (remaining, reset) = (count(remaining.as_ref())?, count(reset.as_ref())?);
+    match reading.mode {
+        Mode::Strict => quota.and(reset)?,
+        Mode::Lenient => remaining.or(reset)?,
     };
-    let (quota, remaining, reset) = (member("limit")?, member("remaining")?, member("reset")?);
-    remaining.or(reset)?; // a quota alone says nothing about what is left
     let reset = reset
         .and_then(|number| reset_wait(&text![number], reading, now))
         .map(Duration::from_millis);
@@ -149,12 +166,27 @@ fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> 
 }
 
 /// The policies of a `RateLimit-Policy` field: `"name";q=100;w=60` (draft-08 to -10) or
-/// `100;w=60` (draft-04 to -07).
+/// `100;w=60` (draft-04 to -07, where no two may be of the same quota).
 pub(crate) fn policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
-    structured_field::list(value)?.iter().map(|item| policy(item, mode)).collect()
+    let mut policies = Vec::new();
+    structured_field::list(value, &mut |item| {
+        policies.push(policy(&item, mode)?);
+        Some(())
+    })?;
+    if mode == Mode::Strict {
+        let unnamed = policies.iter().filter(|policy| policy.name.is_none());
+        let mut quotas: Vec<u64> = unnamed.map(|policy| policy.quota).collect();
+        sort(&mut quotas);
+        if quotas.windows(2).any(|pair| pair[0] == pair[1]) {
+            return None;
+        }
+    }
+    Some(policies)
 }
 
+/// Read strictly, a window is no shorter than a second, and a policy without a name has one.
 fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
+    partition_key(item, mode)?;
     let (name, quota) = match &item.value {
         Value::Integer(_) => (None, count(Some(&item.value))??),
         value => (Some(name(value, mode)?), count(item.parameter("q"))??),
@@ -163,35 +195,73 @@ fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
         None => None,
         Some(unit) => Some(self::name(unit, mode)?),
     };
-    Some(Policy { name, quota, window: count(item.parameter("w"))?, unit })
+    let window = count(item.parameter("w"))?;
+    let fits = window.map_or(name.is_some(), |window| window > 0);
+    (fits || mode == Mode::Lenient).then_some(Policy { name, quota, window, unit })
 }
 
-/// What a Limit header says: the quota, and the policies behind it (draft-03 §4.1:
-/// `10, 10;w=1, 50;w=60`).
+/// What a Limit header says: the quota, whose parameters mean nothing (draft-06 §5.1), and the
+/// policies behind it (draft-03 §4.1: `10, 10;w=1, 50;w=60`). Read leniently, a quota with a window
+/// is a policy too.
 pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
-    let mut policies = policies(value, mode)?;
-    let quota = policies.first()?.quota;
-    policies.retain(|policy| policy.window.is_some());
-    Some((quota, policies))
+    let (mut quota, mut policies) = (None, Vec::new());
+    structured_field::list(value, &mut |item| {
+        let mut policy = policy(&item, mode);
+        if quota.is_none() {
+            quota = count(Some(&item.value))?;
+            policy = policy.filter(|_| mode == Mode::Lenient);
+        } else {
+            policy.as_ref()?;
+        }
+        policies.extend(policy.filter(|policy| policy.window.is_some()));
+        Some(())
+    })?;
+    Some((quota?, policies))
 }
 
 /// What a Remaining header says: an integer. Read leniently, fractions are dropped and of
 /// joined duplicates the smallest counts.
 pub(crate) fn remaining(value: &str, mode: Mode) -> Option<u64> {
     let read = |member: &str| Decimal::parse(member, mode).map(Decimal::floor);
-    field::once(value, mode, &read, u64::min)
+    integer(value, mode, &Some, u64::min).or_else(|| field::once(value, mode, &read, u64::min))
 }
 
 /// What a Reset header says, as a wait: a number in the unit that `reading` tells or the number
 /// itself shows. Read leniently it may also be an HTTP-date, and of joined duplicates the
 /// latest counts.
 pub(crate) fn reset(value: &str, reading: &Reading, now: Wall) -> Option<Duration> {
-    let read = |member: &str| match reading.mode {
+    let mode = reading.mode;
+    let read = |member: &str| match mode {
         Mode::Strict => reset_wait(member, reading, now),
-        Mode::Lenient => reset_wait(member, reading, now)
-            .or_else(|| http_date::millis_until(member, reading.mode, now)),
+        Mode::Lenient => {
+            reset_wait(member, reading, now).or_else(|| http_date::millis_until(member, mode, now))
+        }
     };
-    field::once(value, reading.mode, &read, u64::max).map(Duration::from_millis)
+    integer(value, mode, &|number| reset_wait(&text![number], reading, now), u64::max)
+        .or_else(|| field::once(value, mode, &read, u64::max))
+        .map(Duration::from_millis)
+}
+
+/// What is read of an integer with parameters, which mean nothing (draft-06 §5: "If they appear,
+/// they MUST be ignored"). Of joined duplicates, which are malformed if read strictly, it is what
+/// `pick` chooses.
+fn integer(
+    value: &str,
+    mode: Mode,
+    read: &dyn Fn(u64) -> Option<u64>,
+    pick: fn(u64, u64) -> u64,
+) -> Option<u64> {
+    let mut picked = None;
+    structured_field::list(value, &mut |item| {
+        let number = read(count(Some(&item.value))??)?;
+        picked = match picked {
+            None => Some(number),
+            Some(_) if mode == Mode::Strict => return None,
+            Some(other) => Some(pick(other, number)),
+        };
+        Some(())
+    })?;
+    picked
 }
 
 /// From here on a number is a moment in seconds since 1970 (2024-01-01), not a span.
@@ -208,13 +278,12 @@ fn reset_wait(number: &str, reading: &Reading, now: Wall) -> Option<u64> {
         (ResetUnit::Auto, _) => ResetUnit::DeltaS,
         (unit, _) => unit,
     };
-    let millis = match unit {
+    Some(match unit {
         ResetUnit::Auto | ResetUnit::DeltaS => number.ceil(3),
         ResetUnit::DeltaMs => number.ceil(0),
         ResetUnit::EpochS => number.ceil(3).saturating_sub(now.as_millis()),
         ResetUnit::EpochMs => number.ceil(0).saturating_sub(now.as_millis()),
-    };
-    Some(millis.min(MAX_WAIT_MS))
+    })
 }
 
 /// A string; read leniently also a token.
@@ -235,9 +304,10 @@ fn count(value: Option<&Value>) -> Option<Option<u64>> {
     }
 }
 
-/// At most 999 999 999 999 999 of them, as a structured field states them.
-fn seconds(count: u64) -> Duration {
-    Duration::from_millis(count.saturating_mul(1000).min(MAX_WAIT_MS))
+/// A partition key (`pk`) is a byte sequence. It is not kept.
+fn partition_key(item: &Item<'_>, mode: Mode) -> Option<()> {
+    let fits = matches!(item.parameter("pk"), None | Some(Value::Bytes));
+    (fits || mode == Mode::Lenient).then_some(())
 }
 
 #[cfg(test)]
@@ -245,6 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::field::MAX_WAIT_MS;
 
     const NOW: Wall = Wall::from_millis(1_795_392_000_000); // 2026-11-23T00:00:00Z
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::field::{MAX_FIELD_BYTES, MAX_WAIT_MS};
+use crate::field::MAX_WAIT_MS;
 use crate::reading::{Mode, ResetUnit};
 
 const VECTORS: &str = include_str!("../../../tests/vectors/headers.json");
@@ -192,7 +192,7 @@ fn the_longest_exhausted_limit_decides_even_far_down_the_list() {
     items.reverse();
     items.rotate_left(50);
     let signals = read(200, &[("ratelimit", &items.join(", "))]);
-    assert_eq!(signals.limits.len(), MAX_LISTED);
+    assert_eq!(signals.limits.len(), 100);
     let wait = signals.wait.unwrap();
     assert_eq!((wait.duration.as_secs(), wait.limit.as_deref()), (99, Some("n99")));
 }
@@ -281,7 +281,6 @@ fn only_the_listed_headers_are_looked_at() {
     }
     assert!(!is_signal_header("x-retry-after") && !is_signal_header(""));
     assert_eq!(read(429, &[("x-retry-after", "5"), ("retry-after ", "5")]), Signals::default());
-    assert_eq!(read(429, &[("retry-after", &" 5".repeat(MAX_FIELD_BYTES))]), Signals::default());
 }
 
 proptest! {
@@ -297,7 +296,6 @@ proptest! {
         let headers: Vec<_> =
             lines.iter().map(|(name, value)| (SIGNAL_HEADERS[*name], value.as_str())).collect();
         let signals = Signals::read(&headers, status, Wall::from_millis(received), &reading);
-        prop_assert!(signals.limits.len() <= MAX_LISTED && signals.policies.len() <= MAX_LISTED);
         signals.max_rate_per_s();
         if let Some(wait) = signals.wait {
             prop_assert!(wait.duration <= MAX_WAIT);
