@@ -117,7 +117,7 @@ pub(crate) const FAMILIES: [Family; 3] = [
 /// (draft-07). A single malformed item spoils the field: draft-10 §6 has it ignored.
 pub(crate) fn limits(value: &str, reading: &Reading, now: Wall) -> Option<Vec<Limit>> {
     let mut limits = Vec::new();
-    let listed = structured_field::list(value, &mut |item| {
+    let listed = structured_field::list(value, &mut |_, item| {
         limits.push(named_limit(&item, reading.mode)?);
         Some(())
     });
@@ -144,11 +144,11 @@ fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
 /// of the others is enough, since a limit alone says nothing about what is left.
 fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
     let (mut limit, mut remaining, mut reset) = (None, None, None);
-    structured_field::dictionary(value, &mut |key, value| {
+    structured_field::dictionary(value, &mut |key, item| {
         match key {
-            "limit" => limit = Some(value),
-            "remaining" => remaining = Some(value),
-            "reset" => reset = Some(value),
+            "limit" => limit = Some(item.value),
+            "remaining" => remaining = Some(item.value),
+            "reset" => reset = Some(item.value),
             _ => {}
         }
         Some(())
@@ -169,7 +169,7 @@ fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
 /// `100;w=60` (draft-04 to -07, where no two may be of the same quota).
 pub(crate) fn policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
     let mut policies = Vec::new();
-    structured_field::list(value, &mut |item| {
+    structured_field::list(value, &mut |_, item| {
         policies.push(policy(&item, mode)?);
         Some(())
     })?;
@@ -205,7 +205,7 @@ fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
 /// is a policy too.
 pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
     let (mut quota, mut policies) = (None, Vec::new());
-    structured_field::list(value, &mut |item| {
+    structured_field::list(value, &mut |_, item| {
         let mut policy = policy(&item, mode);
         if quota.is_none() {
             quota = count(Some(&item.value))?;
@@ -252,7 +252,7 @@ fn integer(
     pick: fn(u64, u64) -> u64,
 ) -> Option<u64> {
     let mut picked = None;
-    structured_field::list(value, &mut |item| {
+    structured_field::list(value, &mut |_, item| {
         let number = read(count(Some(&item.value))??)?;
         picked = match picked {
             None => Some(number),

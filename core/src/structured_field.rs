@@ -35,25 +35,18 @@ impl Item<'_> {
     }
 }
 
-/// Hands over the members of a list (RFC 9651 §4.2.1) one by one, as far as they are wanted:
-/// `None` if that was not all, or what follows breaks the grammar.
-pub(crate) fn list(text: &str, each: &mut dyn FnMut(Item<'_>) -> Option<()>) -> Option<()> {
-    Parser { text }.members(&mut |parser| each(parser.item_or_inner_list()?))
+/// Whoever takes members one by one, each with its key (none in a list), as long as they are wanted.
+pub(crate) type Each<'a> = &'a mut dyn FnMut(&str, Item<'_>) -> Option<()>;
+
+/// Hands over the members of a list (RFC 9651 §4.2.1). `None` if not all were wanted, or what
+/// follows those breaks the grammar.
+pub(crate) fn list(text: &str, each: Each<'_>) -> Option<()> {
+    Parser { text }.members(false, each)
 }
 
 /// The same of a dictionary (RFC 9651 §4.2.2), repeated members included: the last counts.
-pub(crate) fn dictionary(
-    text: &str,
-    each: &mut dyn FnMut(&str, Value) -> Option<()>,
-) -> Option<()> {
-    Parser { text }.members(&mut |parser| {
-        let key = parser.key()?;
-        if parser.eat('=') {
-            return each(key, parser.item_or_inner_list()?.value);
-        }
-        parser.parameters()?;
-        each(key, Value::Other)
-    })
+pub(crate) fn dictionary(text: &str, each: Each<'_>) -> Option<()> {
+    Parser { text }.members(true, each)
 }
 
 struct Parser<'a> {
@@ -62,10 +55,16 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// Everything that is left, as members between commas.
-    fn members(mut self, member: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    fn members(mut self, keyed: bool, each: Each<'_>) -> Option<()> {
         self.text = self.text.trim_matches(' ');
         while !self.text.is_empty() {
-            member(&mut self)?;
+            let key = if keyed { self.key()? } else { "" };
+            let item = if keyed && !self.eat('=') {
+                Item { value: Value::Other, parameters: self.parameters()? }
+            } else {
+                self.item_or_inner_list()?
+            };
+            each(key, item)?;
             self.text = self.text.trim_start_matches([' ', '\t']);
             if self.text.is_empty() {
                 break;
@@ -259,7 +258,7 @@ mod tests {
     /// The members of a list, each with the parameters `q` and `w`.
     fn items(text: &str) -> Option<Vec<[Option<Value>; 3]>> {
         let mut items = Vec::new();
-        list(text, &mut |item| {
+        list(text, &mut |_, item| {
             let parameter = |key| item.parameter(key).cloned();
             items.push([Some(item.value.clone()), parameter("q"), parameter("w")]);
             Some(())
@@ -273,8 +272,8 @@ mod tests {
 
     fn members(text: &str) -> Option<Vec<(String, Value)>> {
         let mut members = Vec::new();
-        dictionary(text, &mut |key, value| {
-            members.push((key.to_owned(), value));
+        dictionary(text, &mut |key, item| {
+            members.push((key.to_owned(), item.value));
             Some(())
         })?;
         Some(members)
@@ -300,7 +299,7 @@ mod tests {
         let read = items("a;  q=1;w;x=3;q=2, b").unwrap();
         assert_eq!(read[0][1..], [Some(Value::Integer(2)), Some(Value::Other)]);
         assert_eq!(read[1][1..], [None, None]);
-        list("a;q=1;x=3", &mut |item| {
+        list("a;q=1;x=3", &mut |_, item| {
             assert_eq!(item.parameter("x"), None);
             Some(())
         })
@@ -310,7 +309,7 @@ mod tests {
     #[test]
     fn whoever_has_had_enough_of_a_list_gets_no_more() {
         let mut read = 0;
-        let enough = list("1, 2, 3", &mut |_| {
+        let enough = list("1, 2, 3", &mut |_, _| {
             read += 1;
             (read < 2).then_some(())
         });
