@@ -2,7 +2,9 @@
 //! form (-10: `RateLimit`, `RateLimit-Policy`), its -07 form (a dictionary), its -03 form
 //! (`RateLimit-Limit`, `-Remaining`, `-Reset`), and the `X-` headers that came before it.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
@@ -129,15 +131,15 @@ pub(crate) fn limits(value: &str, reading: &Reading, now: Wall) -> Option<Vec<Li
 
 /// `"name";r=…;t=…`: `r` required, `t` optional and in seconds.
 fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
-    partition_key(item, mode)?;
-    Some(Limit {
+    let limit = Limit {
         header: "ratelimit",
         name: Some(name(&item.value, mode)?),
         quota: None,
         remaining: Some(count(item.parameter("r"))??),
         reset: count(item.parameter("t"))?.map(Duration::from_secs),
         counts_requests: true,
-    })
+    };
+    (has_partition_key(item) || mode == Mode::Lenient).then_some(limit)
 }
 
 /// `limit=…, remaining=…, reset=…`: the first and the last are required, but read leniently one
@@ -166,27 +168,32 @@ fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
 }
 
 /// The policies of a `RateLimit-Policy` field: `"name";q=100;w=60` (draft-08 to -10) or
-/// `100;w=60` (draft-04 to -07, where no two may be of the same quota).
+/// `100;w=60` (draft-04 to -07). Read strictly, one without a name has a window, and no two are of
+/// the same quota.
 pub(crate) fn policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
-    let mut policies = Vec::new();
-    structured_field::list(value, &mut |_, item| {
-        policies.push(policy(&item, mode)?);
-        Some(())
-    })?;
+    let policies = listed_policies(value, mode)?;
     if mode == Mode::Strict {
-        let unnamed = policies.iter().filter(|policy| policy.name.is_none());
-        let mut quotas: Vec<u64> = unnamed.map(|policy| policy.quota).collect();
+        let unnamed = || policies.iter().filter(|policy| policy.name.is_none());
+        let mut quotas: Vec<u64> = unnamed().map(|policy| policy.quota).collect();
         sort(&mut quotas);
-        if quotas.windows(2).any(|pair| pair[0] == pair[1]) {
+        let repeated = quotas.iter().zip(quotas.iter().skip(1)).any(|(one, next)| one == next);
+        if repeated || unnamed().any(|policy| policy.window.is_none()) {
             return None;
         }
     }
     Some(policies)
 }
 
-/// Read strictly, a window is no shorter than a second, and a policy without a name has one.
+fn listed_policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
+    let mut policies = Vec::new();
+    structured_field::list(value, &mut |_, item| {
+        policies.push(policy(&item, mode)?);
+        Some(())
+    })?;
+    Some(policies)
+}
+
 fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
-    partition_key(item, mode)?;
     let (name, quota) = match &item.value {
         Value::Integer(_) => (None, count(Some(&item.value))??),
         value => (Some(name(value, mode)?), count(item.parameter("q"))??),
@@ -196,72 +203,50 @@ fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
         Some(unit) => Some(self::name(unit, mode)?),
     };
     let window = count(item.parameter("w"))?;
-    let fits = window.map_or(name.is_some(), |window| window > 0);
+    let fits = window != Some(0) && has_partition_key(item);
     (fits || mode == Mode::Lenient).then_some(Policy { name, quota, window, unit })
 }
 
-/// What a Limit header says: the quota, whose parameters mean nothing (draft-06 §5.1), and the
-/// policies behind it (draft-03 §4.1: `10, 10;w=1, 50;w=60`). Read leniently, a quota with a window
-/// is a policy too.
+/// What a Limit header says: the quota, and the policies behind it (draft-03 §4.1:
+/// `10, 10;w=1, 50;w=60`).
 pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
-    let (mut quota, mut policies) = (None, Vec::new());
-    structured_field::list(value, &mut |_, item| {
-        let mut policy = policy(&item, mode);
-        if quota.is_none() {
-            quota = count(Some(&item.value))?;
-            policy = policy.filter(|_| mode == Mode::Lenient);
-        } else {
-            policy.as_ref()?;
-        }
-        policies.extend(policy.filter(|policy| policy.window.is_some()));
-        Some(())
-    })?;
-    Some((quota?, policies))
+    let mut policies = listed_policies(value, mode)?;
+    let quota = policies.first()?.quota;
+    policies.retain(|policy| policy.window.is_some());
+    Some((quota, policies))
 }
 
 /// What a Remaining header says: an integer. Read leniently, fractions are dropped and of
 /// joined duplicates the smallest counts.
 pub(crate) fn remaining(value: &str, mode: Mode) -> Option<u64> {
     let read = |member: &str| Decimal::parse(member, mode).map(Decimal::floor);
-    integer(value, mode, &Some, u64::min).or_else(|| field::once(value, mode, &read, u64::min))
+    field::once(&bare(value), mode, &read, u64::min)
 }
 
 /// What a Reset header says, as a wait: a number in the unit that `reading` tells or the number
 /// itself shows. Read leniently it may also be an HTTP-date, and of joined duplicates the
 /// latest counts.
 pub(crate) fn reset(value: &str, reading: &Reading, now: Wall) -> Option<Duration> {
-    let mode = reading.mode;
-    let read = |member: &str| match mode {
+    let read = |member: &str| match reading.mode {
         Mode::Strict => reset_wait(member, reading, now),
-        Mode::Lenient => {
-            reset_wait(member, reading, now).or_else(|| http_date::millis_until(member, mode, now))
-        }
+        Mode::Lenient => reset_wait(member, reading, now)
+            .or_else(|| http_date::millis_until(member, reading.mode, now)),
     };
-    integer(value, mode, &|number| reset_wait(&text![number], reading, now), u64::max)
-        .or_else(|| field::once(value, mode, &read, u64::max))
-        .map(Duration::from_millis)
+    field::once(&bare(value), reading.mode, &read, u64::max).map(Duration::from_millis)
 }
 
-/// What is read of an integer with parameters, which mean nothing (draft-06 §5: "If they appear,
-/// they MUST be ignored"). Of joined duplicates, which are malformed if read strictly, it is what
-/// `pick` chooses.
-fn integer(
-    value: &str,
-    mode: Mode,
-    read: &dyn Fn(u64) -> Option<u64>,
-    pick: fn(u64, u64) -> u64,
-) -> Option<u64> {
-    let mut picked = None;
-    structured_field::list(value, &mut |_, item| {
-        let number = read(count(Some(&item.value))??)?;
-        picked = match picked {
-            None => Some(number),
-            Some(_) if mode == Mode::Strict => return None,
-            Some(other) => Some(pick(other, number)),
-        };
+/// Integers as a structured field without their parameters, which mean nothing (draft-06 §5: "If
+/// they appear, they MUST be ignored"); anything else as it is.
+fn bare(value: &str) -> Cow<'_, str> {
+    let mut bare = String::new();
+    let integers = structured_field::list(value, &mut |_, item| {
+        if !bare.is_empty() {
+            bare.push(',');
+        }
+        bare.push_str(&text![count(Some(&item.value))??]);
         Some(())
-    })?;
-    picked
+    });
+    if integers.is_some() { bare.into() } else { value.into() }
 }
 
 /// From here on a number is a moment in seconds since 1970 (2024-01-01), not a span.
@@ -304,10 +289,9 @@ fn count(value: Option<&Value>) -> Option<Option<u64>> {
     }
 }
 
-/// A partition key (`pk`) is a byte sequence. It is not kept.
-fn partition_key(item: &Item<'_>, mode: Mode) -> Option<()> {
-    let fits = matches!(item.parameter("pk"), None | Some(Value::Bytes));
-    (fits || mode == Mode::Lenient).then_some(())
+/// Whether the partition key (`pk`), which is not kept, is none or a byte sequence, as it should.
+fn has_partition_key(item: &Item<'_>) -> bool {
+    matches!(item.parameter("pk"), None | Some(Value::Bytes))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::field;
 use crate::http_date;
+use crate::page::fingerprint;
 use crate::rate_limit::{self, FAMILIES, Family, Limit, Policy, Rate};
 use crate::reading::Reading;
 use crate::retry_after;
@@ -253,13 +254,17 @@ fn tell_what_counts_requests(limits: &mut [Limit], policies: &[Policy]) {
     if policies.iter().all(Policy::counts_requests) {
         return; // as almost everywhere
     }
-    let named = policies.iter().map(|policy| (policy.name.as_deref(), !policy.counts_requests()));
-    let mut named: Vec<_> = named.collect();
+    let key = |name: &Option<Box<str>>| {
+        let name = name.as_deref().unwrap_or_default();
+        fingerprint(name.as_bytes()) & !1
+    };
+    let named = policies.iter().map(|it| key(&it.name) | u64::from(!it.counts_requests()));
+    let mut named: Vec<u64> = named.collect();
     sort(&mut named);
     for limit in limits {
-        let name = limit.name.as_deref();
-        let first = named.get(named.partition_point(|(other, _)| *other < name));
-        limit.counts_requests = first.is_none_or(|(other, others)| *other != name || !others);
+        let key = key(&limit.name);
+        let first = named.get(named.partition_point(|other| *other < key));
+        limit.counts_requests = first != Some(&(key | 1));
     }
 }
 
