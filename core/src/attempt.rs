@@ -315,15 +315,16 @@ impl Engine {
         if judgement != Judgement::Throttled {
             self.announced(lane, stubs, signals);
             // Each scope once, however many limits a server lists.
-            for (i, scope) in lane.scopes().enumerate() {
-                let is_here = |name: Option<&str>| {
-                    let named = |scope: u32| Some(&*self.scopes.scope(scope).name) == name;
-                    named(scope) || i == 0 && !lane.scopes().any(named)
-                };
-                let here = signals.spent().filter(|(name, _)| is_here(*name));
-                let Some(reset) = here.map(|(_, reset)| reset).max() else {
+            let mut longest = [Duration::ZERO; MAX_SCOPES];
+            for (name, reset) in signals.spent() {
+                let named = |scope: u32| Some(&*self.scopes.scope(scope).name) == name;
+                let at = lane.scopes().position(named).unwrap_or(0);
+                longest[at] = longest[at].max(reset);
+            }
+            for (scope, reset) in lane.scopes().zip(longest) {
+                if reset.is_zero() {
                     continue;
-                };
+                }
                 self.credit_turns(scope);
                 let pacer = &mut self.scopes.scope_mut(scope).pacer;
                 if let Some(until) = pacer.announce_spent(now + reset, now) {

@@ -131,32 +131,32 @@ pub(crate) fn limits(value: &str, reading: &Reading, now: Wall) -> Option<Vec<Li
 
 /// `"name";r=…;t=…`: `r` required, `t` optional and in seconds.
 fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
-    let limit = Limit {
-        header: "ratelimit",
-        name: Some(name(&item.value, mode)?),
-        quota: None,
-        remaining: Some(count(item.parameter("r"))??),
-        reset: count(item.parameter("t"))?.map(Duration::from_secs),
-        counts_requests: true,
-    };
-    (has_partition_key(item) || mode == Mode::Lenient).then_some(limit)
+    if mode == Mode::Strict && !has_partition_key(item) {
+        return None;
+    }
+    let remaining = Some(count(item.parameter("r"))??);
+    let reset = count(item.parameter("t"))?.map(Duration::from_secs);
+    let name = Some(name(&item.value, mode)?);
+    let (header, quota, counts_requests) = ("ratelimit", None, true);
+    Some(Limit { header, name, quota, remaining, reset, counts_requests })
 }
 
 /// `limit=…, remaining=…, reset=…`: the first and the last are required, but read leniently one
 /// of the others is enough, since a limit alone says nothing about what is left.
 fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
-    let (mut limit, mut remaining, mut reset) = (None, None, None);
+    // As `count` has it: each is there or not, or is no number.
+    let (mut quota, mut remaining, mut reset) = (Some(None), Some(None), Some(None));
     structured_field::dictionary(value, &mut |key, item| {
-        match key {
-            "limit" => limit = Some(item.value),
-            "remaining" => remaining = Some(item.value),
-            "reset" => reset = Some(item.value),
-            _ => {}
-        }
+        let member = match key {
+            "limit" => &mut quota,
+            "remaining" => &mut remaining,
+            "reset" => &mut reset,
+            _ => return Some(()),
+        };
+        *member = count(Some(&item.value));
         Some(())
     })?;
-    let quota = count(limit.as_ref())?;
-    let (remaining, reset) = (count(remaining.as_ref())?, count(reset.as_ref())?);
+    let (quota, remaining, reset) = (quota?, remaining?, reset?);
     match reading.mode {
         Mode::Strict => quota.and(reset)?,
         Mode::Lenient => remaining.or(reset)?,
@@ -194,17 +194,20 @@ fn listed_policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
 }
 
 fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
-    let (name, quota) = match &item.value {
-        Value::Integer(_) => (None, count(Some(&item.value))??),
-        value => (Some(name(value, mode)?), count(item.parameter("q"))??),
-    };
-    let unit = match item.parameter("qu") {
-        None => None,
-        Some(unit) => Some(self::name(unit, mode)?),
-    };
     let window = count(item.parameter("w"))?;
-    let fits = window != Some(0) && has_partition_key(item);
-    (fits || mode == Mode::Lenient).then_some(Policy { name, quota, window, unit })
+    if mode == Mode::Strict && (window == Some(0) || !has_partition_key(item)) {
+        return None;
+    }
+    let named = !matches!(item.value, Value::Integer(_));
+    let quota = count(if named { item.parameter("q") } else { Some(&item.value) })??;
+    let mut policy = Policy { name: None, quota, window, unit: None };
+    if named {
+        policy.name = Some(name(&item.value, mode)?);
+    }
+    if let Some(unit) = item.parameter("qu") {
+        policy.unit = Some(name(unit, mode)?);
+    }
+    Some(policy)
 }
 
 /// What a Limit header says: the quota, and the policies behind it (draft-03 §4.1:

@@ -104,12 +104,10 @@ impl Signals {
         let fields = Fields { headers, reading, now: received }.on_server_clock();
         let throttles = matches!(status, 429 | 503 | 509 | 529 | 403);
         let cached = (200..=399).contains(&status) && fields.seconds("age") > Some(0);
-        let hint = fields.seconds("x-ratelimit-retry-after").filter(|_| !cached);
-        let (mut limits, mut policies) = (Vec::new(), Vec::new());
-        if !cached {
-            policies = fields.policies();
-            limits = fields.limits(&mut policies, hint);
-        }
+        let announced = Fields { headers: if cached { &[] } else { headers }, ..fields };
+        let hint = announced.seconds("x-ratelimit-retry-after");
+        let mut policies = announced.policies();
+        let limits = announced.limits(&mut policies, hint);
         let closed = |header| longest_closed(&limits, header, throttles);
 
         let stated = fields.stated_wait();
