@@ -134,8 +134,8 @@ fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
     if mode == Mode::Strict && !has_partition_key(item) {
         return None;
     }
-    let remaining = Some(count(item.parameter("r"))??);
-    let reset = count(item.parameter("t"))?.map(Duration::from_secs);
+    let remaining = Some(parameter(item, "r")??);
+    let reset = parameter(item, "t")?.map(Duration::from_secs);
     let name = Some(name(&item.value, mode)?);
     let (header, quota, counts_requests) = ("ratelimit", None, true);
     Some(Limit { header, name, quota, remaining, reset, counts_requests })
@@ -194,18 +194,18 @@ fn listed_policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
 }
 
 fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
-    let window = count(item.parameter("w"))?;
+    let window = parameter(item, "w")?;
     if mode == Mode::Strict && (window == Some(0) || !has_partition_key(item)) {
         return None;
     }
     let named = !matches!(item.value, Value::Integer(_));
-    let quota = count(if named { item.parameter("q") } else { Some(&item.value) })??;
+    let quota = if named { parameter(item, "q") } else { count(Some(&item.value)) }??;
     let mut policy = Policy { name: None, quota, window, unit: None };
     if named {
         policy.name = Some(name(&item.value, mode)?);
     }
     if let Some(unit) = item.parameter("qu") {
-        policy.unit = Some(name(unit, mode)?);
+        policy.unit = Some(name(&unit, mode)?);
     }
     Some(policy)
 }
@@ -292,7 +292,14 @@ fn count(value: Option<&Value>) -> Option<Option<u64>> {
     }
 }
 
+/// What `count` says of a parameter.
+#[inline(never)]
+fn parameter(item: &Item<'_>, key: &str) -> Option<Option<u64>> {
+    count(item.parameter(key).as_ref())
+}
+
 /// Whether the partition key (`pk`), which is not kept, is none or a byte sequence, as it should.
+#[inline(never)]
 fn has_partition_key(item: &Item<'_>) -> bool {
     matches!(item.parameter("pk"), None | Some(Value::Bytes))
 }
