@@ -239,7 +239,7 @@ impl Engine {
                 Consequence::Follow
             }
             Judgement::Deliver => Consequence::Deliver,
-            Judgement::Failed => Consequence::Fail(error_of(status)),
+            Judgement::Failed => Consequence::Fail(error_of(status, None)),
             Judgement::Throttled => {
                 request.throttled = NonZeroU16::new(status);
                 let refused = || match (status, self.rate_limited(slot)) {
@@ -266,14 +266,17 @@ impl Engine {
                     request.reauthorized = true;
                     Consequence::Drain(Then::Requeue)
                 } else {
-                    Consequence::Fail(error_of(status))
+                    Consequence::Fail(error_of(status, None))
                 }
             }
             Judgement::Transient => {
                 let stated = signals.wait.as_ref().map(|wait| wait.duration);
                 match self.next_try(slot, stated).filter(|_| allowed) {
                     Some(due) => Consequence::Drain(Then::Alone(due)),
-                    None => Consequence::Fail(error_of(status)),
+                    None => {
+                        let believed = stated.filter(|wait| self.config.backoff.believes(*wait, 0));
+                        Consequence::Fail(error_of(status, believed.map(|wait| now + wait)))
+                    }
                 }
             }
         }
@@ -311,11 +314,17 @@ impl Engine {
         }
         if judgement != Judgement::Throttled {
             self.announced(lane, stubs, signals);
+            // Each scope once, however many limits a server lists.
+            let mut longest = [Duration::ZERO; MAX_SCOPES];
             for (name, reset) in signals.spent() {
-                let named = |scope: &u32| Some(&*self.scopes.scope(*scope).name) == name;
-                let Some(scope) = lane.scopes().find(named).or_else(|| lane.scopes().next()) else {
-                    continue; // not reached: a lane has a scope
-                };
+                let named = |scope: u32| Some(&*self.scopes.scope(scope).name) == name;
+                let at = lane.scopes().position(named).unwrap_or(0);
+                longest[at] = longest[at].max(reset);
+            }
+            for (scope, reset) in lane.scopes().zip(longest) {
+                if reset.is_zero() {
+                    continue;
+                }
                 self.credit_turns(scope);
                 let pacer = &mut self.scopes.scope_mut(scope).pacer;
                 if let Some(until) = pacer.announce_spent(now + reset, now) {

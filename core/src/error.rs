@@ -91,13 +91,15 @@ pub enum RequestError {
     Server {
         /// The status.
         status: u16,
-        /// The moment at which trying again makes sense, where a 503 stated one.
+        /// The moment at which trying again makes sense, where a 502, 503 or 504 stated one.
         retry_at: Option<Instant>,
     },
     /// Any other error status.
     Status {
         /// The status.
         status: u16,
+        /// The moment at which trying again makes sense, where a 408 or 425 stated one.
+        retry_at: Option<Instant>,
     },
     /// An attempt took longer than its timeout, and no more attempts are allowed.
     AttemptTimeout,
@@ -130,7 +132,7 @@ impl RequestError {
                 return with_phrase("Auth/Permission Error: ", *status);
             }
             RequestError::Server { status, .. } => return with_phrase("Server Error: ", *status),
-            RequestError::Status { status } => return with_phrase("Request Failed: ", *status),
+            RequestError::Status { status, .. } => return with_phrase("Request Failed: ", *status),
             RequestError::Token { failure, .. } => return failure.text(),
             RequestError::RateLimited { status: None, .. } => {
                 "Rate Limited: the server refuses for longer than this request may wait"

@@ -142,6 +142,7 @@ pub mod retry_after;
 mod scope;
 pub mod sign_in;
 pub mod signals;
+mod sort;
 mod status;
 mod structured_field;
 mod text;

@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sort::sort;
 use crate::text::text;
 use crate::time::{Wall, millis};
 
@@ -425,24 +426,6 @@ fn remember(seen: &mut Vec<u64>, cursor: u64, pages: u64) {
         let oldest = seen.remove(1);
         if let (Some(landmark), true) = (seen.first_mut(), pages.is_power_of_two()) {
             *landmark = oldest;
-        }
-    }
-}
-
-/// Comb sort: what the standard library has is more code than all of this.
-fn sort(numbers: &mut [u64]) {
-    let mut gap = numbers.len();
-    loop {
-        gap = (gap * 3 / 4).max(1);
-        let mut swapped = false;
-        for i in gap..numbers.len() {
-            if numbers[i - gap] > numbers[i] {
-                numbers.swap(i - gap, i);
-                swapped = true;
-            }
-        }
-        if gap == 1 && !swapped {
-            return;
         }
     }
 }

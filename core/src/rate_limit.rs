@@ -2,14 +2,17 @@
 //! form (-10: `RateLimit`, `RateLimit-Policy`), its -07 form (a dictionary), its -03 form
 //! (`RateLimit-Limit`, `-Remaining`, `-Reset`), and the `X-` headers that came before it.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::time::Duration;
 
-use crate::field::{self, Decimal, MAX_WAIT_MS};
+use crate::field::{self, Decimal};
 use crate::http_date;
 use crate::reading::{Mode, Reading, ResetUnit};
+use crate::sort::sort;
 use crate::structured_field::{self, Item, Value};
 use crate::text::text;
 use crate::time::{Wall, millis};
@@ -26,7 +29,7 @@ pub struct Limit {
     /// How much is left in the window.
     pub remaining: Option<u64>,
     /// How long until the window starts anew, from the receipt of the response: whole
-    /// milliseconds, at most 2⁵³ − 1 of them. A moment in the past is zero.
+    /// milliseconds, as stated, however long. A moment in the past is zero.
     pub reset: Option<Duration>,
     /// Whether it counts requests. One that counts anything else (bytes, concurrency: see
     /// [`Policy::unit`]) closes nothing and gives no pace.
@@ -115,33 +118,49 @@ pub(crate) const FAMILIES: [Family; 3] = [
 /// The limits of a `RateLimit` field: a list of named items (draft-08 to -10), else a dictionary
 /// (draft-07). A single malformed item spoils the field: draft-10 §6 has it ignored.
 pub(crate) fn limits(value: &str, reading: &Reading, now: Wall) -> Option<Vec<Limit>> {
-    match structured_field::list(value) {
-        Some(items) => items.iter().map(|item| named_limit(item, reading.mode)).collect(),
-        None => Some(vec![unnamed_limit(&structured_field::dictionary(value)?, reading, now)?]),
+    let mut limits = Vec::new();
+    let listed = structured_field::list(value, &mut |_, item| {
+        limits.push(named_limit(&item, reading.mode)?);
+        Some(())
+    });
+    if listed.is_none() {
+        limits = vec![unnamed_limit(value, reading, now)?];
     }
+    Some(limits)
 }
 
-/// `"name";r=…;t=…`: `r` required, `t` optional and in seconds. A partition key (`pk`) is not
-/// kept.
+/// `"name";r=…;t=…`: `r` required, `t` optional and in seconds.
 fn named_limit(item: &Item<'_>, mode: Mode) -> Option<Limit> {
-    Some(Limit {
-        header: "ratelimit",
-        name: Some(name(&item.value, mode)?),
-        quota: None,
-        remaining: Some(count(item.parameter("r"))??),
-        reset: count(item.parameter("t"))?.map(seconds),
-        counts_requests: true,
-    })
+    if mode == Mode::Strict && !has_partition_key(item) {
+        return None;
+    }
+    let remaining = Some(parameter(item, "r")??);
+    let reset = parameter(item, "t")?.map(Duration::from_secs);
+    let name = Some(name(&item.value, mode)?);
+    let (header, quota, counts_requests) = ("ratelimit", None, true);
+    Some(Limit { header, name, quota, remaining, reset, counts_requests })
 }
 
-/// `limit=…, remaining=…, reset=…`
-fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> Option<Limit> {
-    let member = |key| {
-        let last = members.iter().rev().find(|(name, _)| *name == key);
-        count(last.map(|(_, item)| &item.value))
+/// `limit=…, remaining=…, reset=…`: the first and the last are required, but read leniently one
+/// of the others is enough, since a limit alone says nothing about what is left.
+fn unnamed_limit(value: &str, reading: &Reading, now: Wall) -> Option<Limit> {
+    // As `count` has it: each is there or not, or is no number.
+    let (mut quota, mut remaining, mut reset) = (Some(None), Some(None), Some(None));
+    structured_field::dictionary(value, &mut |key, item| {
+        let member = match key {
+            "limit" => &mut quota,
+            "remaining" => &mut remaining,
+            "reset" => &mut reset,
+            _ => return Some(()),
+        };
+        *member = count(Some(&item.value));
+        Some(())
+    })?;
+    let (quota, remaining, reset) = (quota?, remaining?, reset?);
+    match reading.mode {
+        Mode::Strict => quota.and(reset)?,
+        Mode::Lenient => remaining.or(reset)?,
     };
-    let (quota, remaining, reset) = (member("limit")?, member("remaining")?, member("reset")?);
-    remaining.or(reset)?; // a quota alone says nothing about what is left
     let reset = reset
         .and_then(|number| reset_wait(&text![number], reading, now))
         .map(Duration::from_millis);
@@ -149,27 +168,52 @@ fn unnamed_limit(members: &[(&str, Item<'_>)], reading: &Reading, now: Wall) -> 
 }
 
 /// The policies of a `RateLimit-Policy` field: `"name";q=100;w=60` (draft-08 to -10) or
-/// `100;w=60` (draft-04 to -07).
+/// `100;w=60` (draft-04 to -07). Read strictly, one without a name has a window, and no two are of
+/// the same quota.
 pub(crate) fn policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
-    structured_field::list(value)?.iter().map(|item| policy(item, mode)).collect()
+    let policies = listed_policies(value, mode)?;
+    if mode == Mode::Strict {
+        let unnamed = || policies.iter().filter(|policy| policy.name.is_none());
+        let mut quotas: Vec<u64> = unnamed().map(|policy| policy.quota).collect();
+        sort(&mut quotas);
+        let repeated = quotas.iter().zip(quotas.iter().skip(1)).any(|(one, next)| one == next);
+        if repeated || unnamed().any(|policy| policy.window.is_none()) {
+            return None;
+        }
+    }
+    Some(policies)
+}
+
+fn listed_policies(value: &str, mode: Mode) -> Option<Vec<Policy>> {
+    let mut policies = Vec::new();
+    structured_field::list(value, &mut |_, item| {
+        policies.push(policy(&item, mode)?);
+        Some(())
+    })?;
+    Some(policies)
 }
 
 fn policy(item: &Item<'_>, mode: Mode) -> Option<Policy> {
-    let (name, quota) = match &item.value {
-        Value::Integer(_) => (None, count(Some(&item.value))??),
-        value => (Some(name(value, mode)?), count(item.parameter("q"))??),
-    };
-    let unit = match item.parameter("qu") {
-        None => None,
-        Some(unit) => Some(self::name(unit, mode)?),
-    };
-    Some(Policy { name, quota, window: count(item.parameter("w"))?, unit })
+    let window = parameter(item, "w")?;
+    if mode == Mode::Strict && (window == Some(0) || !has_partition_key(item)) {
+        return None;
+    }
+    let named = !matches!(item.value, Value::Integer(_));
+    let quota = if named { parameter(item, "q") } else { count(Some(&item.value)) }??;
+    let mut policy = Policy { name: None, quota, window, unit: None };
+    if named {
+        policy.name = Some(name(&item.value, mode)?);
+    }
+    if let Some(unit) = item.parameter("qu") {
+        policy.unit = Some(name(&unit, mode)?);
+    }
+    Some(policy)
 }
 
 /// What a Limit header says: the quota, and the policies behind it (draft-03 §4.1:
 /// `10, 10;w=1, 50;w=60`).
 pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
-    let mut policies = policies(value, mode)?;
+    let mut policies = listed_policies(value, mode)?;
     let quota = policies.first()?.quota;
     policies.retain(|policy| policy.window.is_some());
     Some((quota, policies))
@@ -179,7 +223,7 @@ pub(crate) fn quota(value: &str, mode: Mode) -> Option<(u64, Vec<Policy>)> {
 /// joined duplicates the smallest counts.
 pub(crate) fn remaining(value: &str, mode: Mode) -> Option<u64> {
     let read = |member: &str| Decimal::parse(member, mode).map(Decimal::floor);
-    field::once(value, mode, &read, u64::min)
+    field::once(&bare(value), mode, &read, u64::min)
 }
 
 /// What a Reset header says, as a wait: a number in the unit that `reading` tells or the number
@@ -191,7 +235,21 @@ pub(crate) fn reset(value: &str, reading: &Reading, now: Wall) -> Option<Duratio
         Mode::Lenient => reset_wait(member, reading, now)
             .or_else(|| http_date::millis_until(member, reading.mode, now)),
     };
-    field::once(value, reading.mode, &read, u64::max).map(Duration::from_millis)
+    field::once(&bare(value), reading.mode, &read, u64::max).map(Duration::from_millis)
+}
+
+/// Integers as a structured field without their parameters, which mean nothing (draft-06 §5: "If
+/// they appear, they MUST be ignored"); anything else as it is.
+fn bare(value: &str) -> Cow<'_, str> {
+    let mut bare = String::new();
+    let integers = structured_field::list(value, &mut |_, item| {
+        if !bare.is_empty() {
+            bare.push(',');
+        }
+        bare.push_str(&text![count(Some(&item.value))??]);
+        Some(())
+    });
+    if integers.is_some() { bare.into() } else { value.into() }
 }
 
 /// From here on a number is a moment in seconds since 1970 (2024-01-01), not a span.
@@ -208,13 +266,12 @@ fn reset_wait(number: &str, reading: &Reading, now: Wall) -> Option<u64> {
         (ResetUnit::Auto, _) => ResetUnit::DeltaS,
         (unit, _) => unit,
     };
-    let millis = match unit {
+    Some(match unit {
         ResetUnit::Auto | ResetUnit::DeltaS => number.ceil(3),
         ResetUnit::DeltaMs => number.ceil(0),
         ResetUnit::EpochS => number.ceil(3).saturating_sub(now.as_millis()),
         ResetUnit::EpochMs => number.ceil(0).saturating_sub(now.as_millis()),
-    };
-    Some(millis.min(MAX_WAIT_MS))
+    })
 }
 
 /// A string; read leniently also a token.
@@ -235,9 +292,16 @@ fn count(value: Option<&Value>) -> Option<Option<u64>> {
     }
 }
 
-/// At most 999 999 999 999 999 of them, as a structured field states them.
-fn seconds(count: u64) -> Duration {
-    Duration::from_millis(count.saturating_mul(1000).min(MAX_WAIT_MS))
+/// What `count` says of a parameter.
+#[inline(never)]
+fn parameter(item: &Item<'_>, key: &str) -> Option<Option<u64>> {
+    count(item.parameter(key).as_ref())
+}
+
+/// Whether the partition key (`pk`), which is not kept, is none or a byte sequence, as it should.
+#[inline(never)]
+fn has_partition_key(item: &Item<'_>) -> bool {
+    matches!(item.parameter("pk"), None | Some(Value::Bytes))
 }
 
 #[cfg(test)]
@@ -245,6 +309,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::field::MAX_WAIT_MS;
 
     const NOW: Wall = Wall::from_millis(1_795_392_000_000); // 2026-11-23T00:00:00Z
 

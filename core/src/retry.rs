@@ -14,6 +14,7 @@
 use crate::error::RequestError;
 use crate::event::{Failure, Replay};
 use crate::signals::Signals;
+use crate::time::Instant;
 
 /// What the head of an answer means for its request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -68,12 +69,12 @@ impl Failure {
     }
 }
 
-/// The error of a request whose last answer had this status.
-pub(crate) fn error_of(status: u16) -> RequestError {
+/// The error of a request whose last answer had this status, and may have said when to try again.
+pub(crate) fn error_of(status: u16, retry_at: Option<Instant>) -> RequestError {
     match status {
         401 | 403 => RequestError::Auth { status },
-        500..=599 => RequestError::Server { status, retry_at: None },
-        _ => RequestError::Status { status },
+        500..=599 => RequestError::Server { status, retry_at },
+        _ => RequestError::Status { status, retry_at },
     }
 }
 

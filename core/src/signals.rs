@@ -7,15 +7,18 @@ use core::time::Duration;
 
 use crate::field;
 use crate::http_date;
+use crate::page::fingerprint;
 use crate::rate_limit::{self, FAMILIES, Family, Limit, Policy, Rate};
 use crate::reading::Reading;
 use crate::retry_after;
+use crate::sort::sort;
 use crate::time::Wall;
 
 /// The headers, in lower case, that a host must hand over, beside [`Reading::ms_headers`].
 /// No other header is looked at.
 pub const SIGNAL_HEADERS: &[&str] = &[
     "date",
+    "age",
     "retry-after-ms",
     "x-ms-retry-after-ms",
     "retry-after",
@@ -35,15 +38,13 @@ pub const SIGNAL_HEADERS: &[&str] = &[
 
 /// Is it the name, in lower case, of one of [`SIGNAL_HEADERS`]? For most it is not.
 pub fn is_signal_header(name: &str) -> bool {
-    matches!(name.as_bytes().first(), Some(b'd' | b'r' | b'x')) && SIGNAL_HEADERS.contains(&name)
+    matches!(name.as_bytes().first(), Some(b'a' | b'd' | b'r' | b'x'))
+        && SIGNAL_HEADERS.contains(&name)
 }
 
 /// The longest wait that is told; anything longer saturates to it: 2⁵³ − 1 ms, about 285 000
 /// years, the largest whole number of milliseconds that JavaScript holds exactly.
 pub const MAX_WAIT: Duration = Duration::from_millis(field::MAX_WAIT_MS);
-
-/// How many limits and how many policies are kept of one response.
-const MAX_LISTED: usize = 16;
 
 /// What the headers of one response say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -56,16 +57,18 @@ pub struct Signals {
     /// 4. `X-RateLimit-Retry-After`,
     /// 5. `RateLimit-Reset`, `X-RateLimit-Reset`, `X-Rate-Limit-Reset`.
     ///
-    /// The headers of 4 and 5 state one only where the Remaining beside them is 0 or, on a status
-    /// that throttles (429, 503, 509, 529, 403), absent; on such a status that of 4 does always.
+    /// The headers of 5 state one only where the Remaining beside them is 0 or, on a status that
+    /// throttles (429, 503, 509, 529, 403), absent. That of 4, which some servers send always,
+    /// states none on any other status if the Remaining beside it is more than 0.
     pub wait: Option<Wait>,
     /// Whether an announced limit on requests has nothing remaining, with or without a time.
     pub exhausted: bool,
     /// Whether one of the headers 1 and 2 above states the wait.
     pub retry_after: bool,
-    /// What is announced as left, at most 16 limits in the order of the list above.
+    /// What is announced as left, in the order of the list above. Nothing is, nor any policy, by
+    /// a delivered answer with an `Age`: that was left when the cache got it, of somebody's quota.
     pub limits: Vec<Limit>,
-    /// The announced policies, at most 16.
+    /// The announced policies.
     pub policies: Vec<Policy>,
 }
 
@@ -84,7 +87,7 @@ impl Signals {
     /// Reads the headers of a response with the given status.
     ///
     /// `headers` are pairs of name and value as they arrived: names in any case, a repeated name
-    /// for each line. A field that breaks its grammar or is longer than 8 KiB counts as absent.
+    /// for each line. A field that breaks its grammar counts as absent.
     ///
     /// `received` is the local wall clock at receipt. For a date or an epoch it gives way to the
     /// response's own `Date`, so that a skewed clock shortens no wait; but if it lies within the
@@ -99,19 +102,21 @@ impl Signals {
             return Signals::default(); // as most answers are: nothing is said
         }
         let fields = Fields { headers, reading, now: received }.on_server_clock();
-        let mut policies = fields.policies();
-        let mut limits = fields.limits(&mut policies);
         let throttles = matches!(status, 429 | 503 | 509 | 529 | 403);
+        let cached = (200..=399).contains(&status) && fields.seconds("age") > Some(0);
+        let announced = Fields { headers: if cached { &[] } else { headers }, ..fields };
+        let hint = announced.seconds("x-ratelimit-retry-after");
+        let mut policies = announced.policies();
+        let limits = announced.limits(&mut policies, hint);
         let closed = |header| longest_closed(&limits, header, throttles);
 
         let stated = fields.stated_wait();
         let retry_after = stated.is_some();
         let wait = stated
             .or_else(|| closed("ratelimit"))
-            .or_else(|| fields.x_ratelimit_wait(&limits, throttles))
+            .or_else(|| x_ratelimit_wait(hint?, &limits, throttles))
             .or_else(|| FAMILIES.iter().find_map(|family| closed(family.reset)));
         let exhausted = limits.iter().any(Limit::is_exhausted);
-        limits.truncate(MAX_LISTED);
         Signals { wait, exhausted, retry_after, limits, policies }
     }
 
@@ -129,10 +134,8 @@ impl Signals {
         let left = self.limits.iter().filter(|limit| limit.counts_requests);
         let left = left.filter_map(|limit| Rate::new(limit.remaining?, limit.reset?));
         let whole = self.policies.iter().filter(|policy| policy.counts_requests());
-        let whole = whole.filter_map(|policy| {
-            let millis = policy.window?.saturating_mul(1000);
-            Rate::new(policy.quota, Duration::from_millis(millis))
-        });
+        let whole =
+            whole.filter_map(|policy| Rate::new(policy.quota, Duration::from_secs(policy.window?)));
         left.chain(whole).min_by(|a, b| a.compare(*b))
     }
 
@@ -162,50 +165,58 @@ impl<'a> Fields<'a> {
     }
 
     /// With the response's own `Date` in place of the local clock, unless that lies within the
-    /// second that `Date` names.
+    /// second that `Date` names. Of several, the earliest makes the longest wait.
     fn on_server_clock(mut self) -> Self {
-        let date = self.get("date");
-        let date = date.and_then(|date| http_date::parse(&date, self.reading.mode, self.now));
+        let Reading { mode, .. } = self.reading;
+        let read = |date: &str| Some(http_date::parse(date, *mode, self.now)?.as_millis());
+        let date = self.get("date").and_then(|date| field::once(&date, *mode, &read, u64::min));
         match date {
-            Some(date) if date.as_millis() / 1000 != self.now.as_millis() / 1000 => self.now = date,
+            Some(date) if date / 1000 != self.now.as_millis() / 1000 => {
+                self.now = Wall::from_millis(date);
+            }
             _ => {}
         }
         self
+    }
+
+    /// A whole number of seconds, in milliseconds.
+    fn seconds(&self, name: &str) -> Option<u64> {
+        retry_after::retry_after_seconds(&self.get(name)?, self.reading.mode)
     }
 
     /// What `RateLimit-Policy` says.
     fn policies(&self) -> Vec<Policy> {
         let value = self.get("ratelimit-policy");
         let policies = value.and_then(|value| rate_limit::policies(&value, self.reading.mode));
-        let mut policies = policies.unwrap_or_default();
-        policies.truncate(MAX_LISTED);
-        policies
+        policies.unwrap_or_default()
     }
 
     /// What `RateLimit` and the families of three headers say. Policies that stand in a Limit
-    /// header join `policies`.
-    fn limits(&self, policies: &mut Vec<Policy>) -> Vec<Limit> {
+    /// header join `policies`. Where `X-RateLimit-Reset` does not say when its spent limit starts
+    /// anew, `hint` does: the milliseconds of `X-RateLimit-Retry-After`.
+    fn limits(&self, policies: &mut Vec<Policy>, hint: Option<u64>) -> Vec<Limit> {
         let Fields { reading, now, .. } = *self;
         let value = self.get("ratelimit");
         let limits = value.and_then(|value| rate_limit::limits(&value, reading, now));
         let mut limits = limits.unwrap_or_default();
-        for limit in &mut limits {
-            limit.counts_requests = counts_requests(limit, policies);
-        }
+        tell_what_counts_requests(&mut limits, policies);
         for Family { limit, remaining, reset: header } in &FAMILIES {
             let quota = self.get(limit).and_then(|value| rate_limit::quota(&value, reading.mode));
             let (quota, more) = quota.unzip();
+            // A draft's successor has them in a header of their own: who sends both means one.
+            let more = more.filter(|more| !policies.ends_with(more));
             policies.extend(more.into_iter().flatten());
             let left = self.get(remaining);
             let remaining = left.and_then(|value| rate_limit::remaining(&value, reading.mode));
             let reset = self.get(header);
             let reset = reset.and_then(|value| rate_limit::reset(&value, reading, now));
+            let hint = hint.filter(|_| *header == HINTED && remaining == Some(0));
+            let reset = reset.or(hint.map(Duration::from_millis));
             if quota.is_some() || remaining.is_some() || reset.is_some() {
                 let (name, counts_requests) = (None, true);
                 limits.push(Limit { header, name, quota, remaining, reset, counts_requests });
             }
         }
-        policies.truncate(MAX_LISTED);
         limits
     }
 
@@ -224,20 +235,35 @@ impl<'a> Fields<'a> {
             Some(Wait::new(millis, name.into()))
         })
     }
-
-    /// What `X-RateLimit-Retry-After` says, if it means anything: some servers send it always.
-    fn x_ratelimit_wait(&self, limits: &[Limit], throttles: bool) -> Option<Wait> {
-        let name = "x-ratelimit-retry-after";
-        let millis = retry_after::retry_after_seconds(&self.get(name)?, self.reading.mode)?;
-        let mut own = limits.iter().filter(|limit| limit.header == "x-ratelimit-reset");
-        (throttles || own.any(Limit::is_exhausted)).then(|| Wait::new(millis, name.into()))
-    }
 }
 
-/// Whether a limit counts requests, by the policies of its name: if none is there, it does.
-fn counts_requests(limit: &Limit, policies: &[Policy]) -> bool {
-    let mut own = policies.iter().filter(|policy| policy.name == limit.name).peekable();
-    own.peek().is_none() || own.any(Policy::counts_requests)
+/// The limit that `X-RateLimit-Retry-After` is about, by the last header of its family.
+const HINTED: &str = "x-ratelimit-reset";
+
+/// What `X-RateLimit-Retry-After` says, if it means anything: some servers send it always.
+fn x_ratelimit_wait(hint: u64, limits: &[Limit], throttles: bool) -> Option<Wait> {
+    let own = limits.iter().filter(|limit| limit.header == HINTED);
+    let idle = own.filter_map(|limit| limit.remaining).any(|left| left > 0);
+    (throttles || !idle).then(|| Wait::new(hint, "x-ratelimit-retry-after".into()))
+}
+
+/// A limit counts requests unless there are policies of its name, of which none does.
+fn tell_what_counts_requests(limits: &mut [Limit], policies: &[Policy]) {
+    if policies.iter().all(Policy::counts_requests) {
+        return; // as almost everywhere
+    }
+    let key = |name: &Option<Box<str>>| {
+        let name = name.as_deref().unwrap_or_default();
+        fingerprint(name.as_bytes()) & !1
+    };
+    let named = policies.iter().map(|it| key(&it.name) | u64::from(!it.counts_requests()));
+    let mut named: Vec<u64> = named.collect();
+    sort(&mut named);
+    for limit in limits {
+        let key = key(&limit.name);
+        let first = named.get(named.partition_point(|other| *other < key));
+        limit.counts_requests = first != Some(&(key | 1));
+    }
 }
 
 /// Of the limits that `header` announces and that are closed until a reset, the longest closed.
@@ -250,7 +276,7 @@ fn longest_closed(limits: &[Limit], header: &'static str, throttles: bool) -> Op
         closed && limit.header == header && limit.reset.is_some()
     });
     let longest = closed.max_by_key(|limit| limit.reset)?;
-    let (duration, limit) = (longest.reset?, longest.name.clone());
+    let (duration, limit) = (longest.reset?.min(MAX_WAIT), longest.name.clone());
     Some(Wait { duration, header: header.into(), limit })
 }
 

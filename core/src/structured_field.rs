@@ -12,38 +12,37 @@ pub(crate) enum Value {
     Integer(i64),
     String(String),
     Token(String),
-    /// A decimal, byte sequence, boolean, date, display string or inner list.
+    Bytes,
+    /// A decimal, boolean, date, display string or inner list.
     Other,
 }
 
-/// A member of a list or the value of a dictionary's member, with its parameters in order.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A member of a list or the value of a dictionary's member, with its parameters.
 pub(crate) struct Item<'a> {
     pub(crate) value: Value,
-    parameters: Vec<(&'a str, Value)>,
+    /// As they are written, and sound. Kept like this they take no memory, however many there are.
+    parameters: &'a str,
 }
 
 impl Item<'_> {
     /// The value of a parameter; of repeated ones the last counts (RFC 9651 §4.2.3.2).
-    pub(crate) fn parameter(&self, key: &str) -> Option<&Value> {
-        self.parameters.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value)
+    pub(crate) fn parameter(&self, key: &str) -> Option<Value> {
+        Parser { text: self.parameters }.parameter(key)?
     }
 }
 
-/// The members of a list (RFC 9651 §4.2.1).
-pub(crate) fn list(text: &str) -> Option<Vec<Item<'_>>> {
-    Parser { text }.members(Parser::item_or_inner_list)
+/// Whoever takes members one by one, each with its key (none in a list), as long as they are wanted.
+pub(crate) type Each<'a> = &'a mut dyn FnMut(&str, Item<'_>) -> Option<()>;
+
+/// Hands over the members of a list (RFC 9651 §4.2.1). `None` if not all were wanted, or what
+/// follows those breaks the grammar.
+pub(crate) fn list(text: &str, each: Each<'_>) -> Option<()> {
+    Parser { text }.members(false, each)
 }
 
-/// The members of a dictionary (RFC 9651 §4.2.2), repeated ones included: the last counts.
-pub(crate) fn dictionary(text: &str) -> Option<Vec<(&str, Item<'_>)>> {
-    Parser { text }.members(|parser| {
-        let key = parser.key()?;
-        if parser.eat('=') {
-            return Some((key, parser.item_or_inner_list()?));
-        }
-        Some((key, Item { value: Value::Other, parameters: parser.parameters()? }))
-    })
+/// The same of a dictionary (RFC 9651 §4.2.2), repeated members included: the last counts.
+pub(crate) fn dictionary(text: &str, each: Each<'_>) -> Option<()> {
+    Parser { text }.members(true, each)
 }
 
 struct Parser<'a> {
@@ -52,11 +51,16 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// Everything that is left, as members between commas.
-    fn members<T>(mut self, mut member: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let mut members = Vec::new();
+    fn members(mut self, keyed: bool, each: Each<'_>) -> Option<()> {
         self.text = self.text.trim_matches(' ');
         while !self.text.is_empty() {
-            members.push(member(&mut self)?);
+            let key = if keyed { self.key()? } else { "" };
+            let item = if keyed && !self.eat('=') {
+                Item { value: Value::Other, parameters: self.parameters()? }
+            } else {
+                self.item_or_inner_list()?
+            };
+            each(key, item)?;
             self.text = self.text.trim_start_matches([' ', '\t']);
             if self.text.is_empty() {
                 break;
@@ -67,7 +71,7 @@ impl<'a> Parser<'a> {
                 return None; // a trailing comma
             }
         }
-        Some(members)
+        Some(())
     }
 
     fn item_or_inner_list(&mut self) -> Option<Item<'a>> {
@@ -90,15 +94,24 @@ impl<'a> Parser<'a> {
         Some(Item { value: self.bare_item()?, parameters: self.parameters()? })
     }
 
-    fn parameters(&mut self) -> Option<Vec<(&'a str, Value)>> {
-        let mut parameters = Vec::new();
+    fn parameters(&mut self) -> Option<&'a str> {
+        let before = self.text;
+        self.parameter("")?;
+        before.get(..before.len() - self.text.len())
+    }
+
+    /// The last of the parameters that come next which is called like this.
+    fn parameter(&mut self, wanted: &str) -> Option<Option<Value>> {
+        let mut found = None;
         while self.eat(';') {
             self.text = self.text.trim_start_matches(' ');
             let key = self.key()?;
             let value = if self.eat('=') { self.bare_item()? } else { Value::Other };
-            parameters.push((key, value));
+            if key == wanted {
+                found = Some(value);
+            }
         }
-        Some(parameters)
+        Some(found)
     }
 
     fn key(&mut self) -> Option<&'a str> {
@@ -170,7 +183,7 @@ impl<'a> Parser<'a> {
             1 => false,
             odd => padding.is_empty() || odd + padding.len() == 4,
         };
-        fits.then_some(Value::Other)
+        fits.then_some(Value::Bytes)
     }
 
     fn boolean(&mut self) -> Option<Value> {
@@ -242,8 +255,28 @@ mod tests {
 
     use super::*;
 
+    /// The members of a list, each with the parameters `q` and `w`.
+    fn items(text: &str) -> Option<Vec<[Option<Value>; 3]>> {
+        let mut items = Vec::new();
+        list(text, &mut |_, item| {
+            let parameter = |key| item.parameter(key);
+            items.push([Some(item.value.clone()), parameter("q"), parameter("w")]);
+            Some(())
+        })?;
+        Some(items)
+    }
+
     fn values(text: &str) -> Option<Vec<Value>> {
-        Some(list(text)?.into_iter().map(|item| item.value).collect())
+        Some(items(text)?.into_iter().filter_map(|[value, ..]| value).collect())
+    }
+
+    fn members(text: &str) -> Option<Vec<(String, Value)>> {
+        let mut members = Vec::new();
+        dictionary(text, &mut |key, item| {
+            members.push((key.to_owned(), item.value));
+            Some(())
+        })?;
+        Some(members)
     }
 
     #[test]
@@ -255,26 +288,37 @@ mod tests {
             Value::String("a\"b\\".into()),
             Value::Token("tok/en:*".into()),
         ];
-        expected.extend(vec![Value::Other; 6]);
+        expected.extend([Value::Other, Value::Bytes]);
+        expected.extend(vec![Value::Other; 4]);
         assert_eq!(values(text), Some(expected));
         assert_eq!(values(""), Some(vec![]));
     }
 
     #[test]
     fn the_last_of_repeated_parameters_counts() {
-        let items = list("a;  x=1;y;x=2").unwrap();
-        assert_eq!(items[0].parameter("x"), Some(&Value::Integer(2)));
-        assert_eq!(items[0].parameter("y"), Some(&Value::Other));
-        assert_eq!(items[0].parameter("z"), None);
+        let read = items("a;  q=1;w;x=3;q=2, b").unwrap();
+        assert_eq!(read[0][1..], [Some(Value::Integer(2)), Some(Value::Other)]);
+        assert_eq!(read[1][1..], [None, None]);
+    }
+
+    #[test]
+    fn whoever_has_had_enough_of_a_list_gets_no_more() {
+        let mut read = 0;
+        let enough = list("1, 2, 3", &mut |_, _| {
+            read += 1;
+            (read < 2).then_some(())
+        });
+        assert_eq!((enough, read), (None, 2));
     }
 
     #[test]
     fn a_dictionary_holds_keys_with_and_without_values() {
-        let members = dictionary("a=1, *b.c-d_e;p=2,f=(1 2)").unwrap();
-        let keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
-        assert_eq!(keys, ["a", "*b.c-d_e", "f"]);
-        assert_eq!(members[0].1.value, Value::Integer(1));
-        assert_eq!(members[1].1.parameter("p"), Some(&Value::Integer(2)));
+        let expected = [
+            ("a".to_owned(), Value::Integer(1)),
+            ("*b.c-d_e".to_owned(), Value::Other),
+            ("f".to_owned(), Value::Other),
+        ];
+        assert_eq!(members("a=1;x, *b.c-d_e;p=2,f=(1 2)").unwrap(), expected);
     }
 
     #[test]
@@ -324,14 +368,14 @@ mod tests {
             assert_eq!(values(text), None, "{text}");
         }
         for text in ["\"a\"=1", "A=1", "a=", "a=1,", "a =1", "=1", "1=1"] {
-            assert!(dictionary(text).is_none(), "{text}");
+            assert!(members(text).is_none(), "{text}");
         }
     }
 
     #[test]
     fn byte_sequences_may_lack_padding_and_have_loose_pad_bits() {
         for text in ["::", ":aGk:", ":aGk=:", ":sdfjLJUOUH==:", ":aGkh:"] {
-            assert_eq!(values(text), Some(vec![Value::Other]), "{text}");
+            assert_eq!(values(text), Some(vec![Value::Bytes]), "{text}");
         }
     }
 
@@ -342,17 +386,16 @@ mod tests {
             number in -999_999_999_999_999_i64..=999_999_999_999_999,
         ) {
             let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-            let field = format!("\"{quoted}\";n={number}");
-            let items = list(&field).unwrap();
-            prop_assert_eq!(&items[0].value, &Value::String(text));
-            prop_assert_eq!(items[0].parameter("n"), Some(&Value::Integer(number)));
+            let field = format!("\"{quoted}\";q={number}");
+            let expected = [Some(Value::String(text)), Some(Value::Integer(number)), None];
+            prop_assert_eq!(items(&field).unwrap(), vec![expected]);
         }
 
         #[test]
         fn nothing_panics(text in ".*", likely in "[a\"\\\\(); ,=:?%@0-9.-]*") {
             for text in [text, likely] {
-                list(&text);
-                dictionary(&text);
+                items(&text);
+                members(&text);
             }
         }
     }

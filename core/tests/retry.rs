@@ -89,7 +89,7 @@ fn a_503_throttle_is_replayed_only_if_the_job_may_be_sent_twice() {
 fn t11_t12_t13_other_errors_fail_at_once_with_the_whole_body_read() {
     let auth = |status| RequestError::Auth { status };
     let server = |status| RequestError::Server { status, retry_at: None };
-    let other = |status| RequestError::Status { status };
+    let other = |status| RequestError::Status { status, retry_at: None };
     for (status, error, text) in [
         (401, auth(401), "Auth/Permission Error: 401 Unauthorized"),
         (403, auth(403), "Auth/Permission Error: 403 Forbidden"),
@@ -149,7 +149,7 @@ fn a_truncated_body_is_a_transport_failure_and_no_sign_of_an_outage() {
 fn the_body_of_an_error_may_be_truncated_the_error_stays() {
     let mut host = Host::new(at_once(4));
     for (status, error) in [
-        (404, RequestError::Status { status: 404 }),
+        (404, RequestError::Status { status: 404, retry_at: None }),
         (500, RequestError::Server { status: 500, retry_at: None }),
     ] {
         let attempt = host.start(job());
@@ -168,9 +168,28 @@ fn a_transient_answer_that_states_a_wait_is_not_retried_before() {
     host.step();
     assert_eq!(host.sent().len(), 1);
     assert!(host.clock >= Instant::from_millis(20_000));
-    let too_long = host.start(job());
-    host.answer(too_long, 502, &[("retry-after", "901")]);
-    assert_eq!(host.error(too_long.request), RequestError::Server { status: 502, retry_at: None });
+}
+
+#[test]
+fn a_transient_answer_that_states_too_long_a_wait_fails_at_once_and_says_until_when() {
+    let mut host = Host::new(at_once(4));
+    for status in [408, 425, 502, 503, 504] {
+        // A 503 with Retry-After would be a throttle.
+        let header = if status == 503 { "x-ratelimit-retry-after" } else { "retry-after" };
+        for (job, wait) in [(job(), 901), (replay(IfUnprocessed), 20)] {
+            let attempt = host.start(job);
+            host.answer(attempt, status, &[(header, &format!("{wait}"))]);
+            let retry_at = Some(host.clock + secs(wait));
+            let error = match status {
+                408 | 425 => RequestError::Status { status, retry_at },
+                _ => RequestError::Server { status, retry_at },
+            };
+            assert_eq!(host.error(attempt.request), error);
+        }
+    }
+    let attempt = host.start(replay(IfUnprocessed));
+    host.answer(attempt, 502, &[("retry-after", "0")]);
+    assert_eq!(host.error(attempt.request), RequestError::Server { status: 502, retry_at: None });
 }
 
 #[test]

@@ -179,6 +179,16 @@ test('X8 X9 waits that would outlast the caller end at once', async (t) => {
   assert.equal(error.data, '<h1>slow down</h1>');
   assert.equal(error.headers.get('retry-after'), '20');
 
+  // As well where it is no refusal.
+  for (const [status, code] of [[502, 'SERVER'], [408, 'STATUS']]) {
+    const busy = await startMock(t);
+    await busy.faults({ times: 1, do: { status, retry_after: 3600 } });
+    const error = await rejection(client(t, busy).get(ECHO));
+    assert.deepEqual([error.code, error.status, error.attempts], [code, status, 1]);
+    const until = error.retryAt - Date.now();
+    assert.ok(until > 3_590_000 && until < 3_601_000, String(until));
+  }
+
   // Beyond maxWait each that waits ends, and each that comes until then.
   const impatient = client(t, mock, { maxWait: 1000 });
   const errors = await burst(impatient, 12);

@@ -31,7 +31,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Print one JSON object instead of sentences
+    /// Print one JSON object instead of sentences: `delay_ms` is the wait that the headers state and
+    /// `signal` the header that states it or, where none does, the one that makes the answer a
+    /// throttle
     #[arg(long)]
     json: bool,
 
@@ -39,7 +41,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
     method: Method,
 
-    /// When the answer came, in RFC 3339, such as 2026-11-23T00:00:00Z [default: now]
+    /// When the answer came, in RFC 3339, such as 2026-11-23T00:00:00Z [default: when the head has
+    /// been read]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     now: Option<Wall>,
 
@@ -81,14 +84,13 @@ enum Unit {
 
 /// Explains the head that the arguments name.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let received = args.now.unwrap_or_else(now);
     let Some(file) = &args.file else {
         let mut input = io::stdin().lock();
         let typed = input.is_terminal();
         if typed {
             eprintln!("Paste a response head as `curl -i` prints it; Ctrl-D ends it.");
         }
-        let status = explain(&mut input, args, received)?;
+        let status = explain(&mut input, args)?;
         if !typed {
             // Whoever writes the body shall not fail for having nobody who reads it.
             let _ = io::copy(&mut input, &mut io::sink());
@@ -96,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Ok(status);
     };
     match File::open(file) {
-        Ok(file) => explain(BufReader::new(file), args, received),
+        Ok(file) => explain(BufReader::new(file), args),
         Err(error) => {
             Failure::io(format_args!("Cannot read {}", file.display()), &error).print();
             Ok(ExitCode::from(UNREADABLE))
@@ -104,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-fn explain(input: impl BufRead, args: &Args, received: Wall) -> Result<ExitCode, Failure> {
+fn explain(input: impl BufRead, args: &Args) -> Result<ExitCode, Failure> {
     let head = match Head::read(input) {
         Ok(head) => head,
         Err(error) => {
@@ -114,6 +116,7 @@ fn explain(input: impl BufRead, args: &Args, received: Wall) -> Result<ExitCode,
             return Ok(ExitCode::from(UNREADABLE));
         }
     };
+    let received = args.now.unwrap_or(head.received);
     let verdict = Verdict::new(&head, &args.method, &args.reading(), received);
     let text = match args.json {
         true => serde_json::to_string(&Explanation::from(&verdict)).map_err(io::Error::from)?,
@@ -253,12 +256,12 @@ impl<'a> From<&'a Verdict> for Explanation<'a> {
         let told = signals.limits.iter().filter(|l| l.remaining.is_some() || l.reset.is_some());
         let limits = told.map(|limit| LimitJson {
             name: limit.name.as_deref(),
-            r: limit.remaining,
-            t: limit.reset.map(|reset| millis(reset).div_ceil(1000)),
+            r: limit.remaining.map(exact),
+            t: limit.reset.map(|reset| exact(millis(reset).div_ceil(1000))),
         });
         let policies = signals.policies.iter().map(|policy| PolicyJson {
             name: policy.name.as_deref(),
-            q: policy.quota,
+            q: exact(policy.quota),
             w: policy.window,
             qu: policy.unit.as_deref(),
         });
@@ -274,7 +277,11 @@ impl<'a> From<&'a Verdict> for Explanation<'a> {
     }
 }
 
-/// Waits that a header states are at most 2⁵³ − 1 ms.
+/// At most the largest integer that JSON carries exactly everywhere.
+fn exact(number: u64) -> u64 {
+    number.min((1 << 53) - 1)
+}
+
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
@@ -285,10 +292,52 @@ fn now() -> Wall {
     Wall::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
-fn moment(text: &str) -> Result<Wall, String> {
-    let moment: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let millis = u64::try_from(moment.as_millisecond()).map_err(|_| "it is before 1970")?;
-    Ok(Wall::from_millis(millis))
+/// A moment in RFC 3339 (§5.6, with a space for the `T` as it allows), in whole milliseconds. A
+/// leap second is the first second of the next day, as in an HTTP-date.
+fn moment(text: &str) -> Result<Wall, &'static str> {
+    let moment = rfc3339(text).ok_or("it is no time like 2026-11-23T00:00:00Z")?;
+    Ok(Wall::from_millis(u64::try_from(moment).map_err(|_| "it is before 1970")?))
+}
+
+/// Milliseconds since 1970.
+fn rfc3339(text: &str) -> Option<i64> {
+    let (date_time, rest) = text.split_at_checked("2026-11-23T00:00:00".len())?;
+    let shape = date_time.bytes().zip(*b"dddd-dd-ddTdd:dd:dd").all(|(byte, like)| match like {
+        b'd' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b't' | b' '),
+        _ => byte == like,
+    });
+    let number = |from, to| text.get(from..to)?.parse::<i8>().ok();
+    let year = text.get(..4).filter(|_| shape)?.parse().ok()?;
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let leap = i64::from(second == 60);
+    let second = second - i8::from(second == 60);
+    let date = jiff::civil::Date::new(year, number(5, 7)?, number(8, 10)?).ok()?;
+    let time = jiff::civil::Time::new(hour, minute, second, 0).ok()?;
+    let since = date.to_datetime(time).duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+
+    let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let fraction = rest[..rest.len() - zone.len()].strip_prefix('.');
+    let fraction = match fraction {
+        None if zone.len() == rest.len() => 0,
+        None => return None,
+        Some(digits) if digits.is_empty() || digits.contains('.') => return None,
+        Some(digits) => format!("{digits:0<3.3}").parse().ok()?,
+    };
+    let offset = match *zone.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let digits = zone.bytes().enumerate().all(|(i, b)| i % 3 == 0 || b.is_ascii_digit());
+            let (hours, minutes): (i64, i64) = (zone[1..3].parse().ok()?, zone[4..6].parse().ok()?);
+            (digits && hours < 24 && minutes < 60).then_some(())?;
+            let minutes = hours * 60 + minutes;
+            if sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    let seconds = since.as_secs() - offset * 60;
+    let last_of_day = seconds.rem_euclid(86_400) == 86_399;
+    (leap == 0 || last_of_day).then_some((seconds + leap) * 1000 + fraction)
 }
 
 /// In upper case: a method is case-sensitive, and nobody means another one by `post`.
@@ -298,4 +347,69 @@ fn method(text: &str) -> Result<Method, &'static str> {
 
 fn header_name(text: &str) -> Result<String, &'static str> {
     HeaderName::try_from(text).map(|name| name.to_string()).map_err(|_| "it is no header name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_rfc_3339() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59-01:00", 3_599_000),
+            ("2026-11-23T00:00:00Z", 1_795_392_000_000),
+            ("2026-11-23t02:00:00.0+02:00", 1_795_392_000_000),
+            ("2026-11-22 20:00:00.25-04:00", 1_795_392_000_250),
+            ("2026-11-23T00:00:00.123456789012345678901234567890Z", 1_795_392_000_123),
+            ("2026-11-23T00:00:00z", 1_795_392_000_000),
+            ("2026-11-23T00:00:00-00:00", 1_795_392_000_000),
+            ("2024-02-29T00:00:00Z", 1_709_164_800_000),
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+            ("9999-12-31T23:59:59-23:59", 253_402_387_139_000),
+            // As the HTTP-date `Sat, 31 Dec 2016 23:59:60 GMT`: the next second.
+            ("2016-12-31T23:59:60Z", 1_483_228_800_000),
+            ("2016-12-31T15:59:60.5-08:00", 1_483_228_800_500),
+        ] {
+            assert_eq!(moment(text), Ok(Wall::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rfc_3339_is_no_moment() {
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-23",
+            "2026-11-23T00:00Z",
+            "20261123T000000Z",
+            "2026-11-23T00:00:00",
+            "2026-11-23T00:00:00,5Z",
+            "2026-11-23T00:00:00.Z",
+            "2026-11-23T00:00:00.5.5Z",
+            "2026-11-23T00:00:005Z",
+            "2026-11-23T00:00:00Z[UTC]",
+            "2026-11-23T00:00:00+00:00[UTC]",
+            "2026-11-23T00:00:00+00",
+            "2026-11-23T00:00:00+0000",
+            "2026-11-23T00:00:00+24:00",
+            "2026-11-23T00:00:00+00:60",
+            "2026-11-23T00:00:00+é0:0",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T00:60:00Z",
+            "2026-11-23T00:00:61Z",
+            "2026-11-23T00:00:60Z",
+            "2016-12-31T23:59:60+01:00",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "+2026-11-23T00:00:00Z",
+            " 2026-11-23T00:00:00Z",
+            "2026-11-23T00:00:00Z ",
+            "-026-11-23T00:00:00Z",
+            "2026-11-23T+1:00:00Z",
+        ] {
+            assert_eq!(moment(text), Err("it is no time like 2026-11-23T00:00:00Z"), "{text}");
+        }
+        assert_eq!(moment("1969-12-31T23:59:59Z"), Err("it is before 1970"));
+    }
 }

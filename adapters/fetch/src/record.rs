@@ -205,7 +205,7 @@ fn error_numbers(error: &RequestError) -> (f64, u16, Option<Instant>) {
         }
         RequestError::Auth { status } => (1.0, status, None),
         RequestError::Server { status, retry_at } => (2.0, status, retry_at),
-        RequestError::Status { status } => (3.0, status, None),
+        RequestError::Status { status, retry_at } => (3.0, status, retry_at),
         RequestError::AttemptTimeout | RequestError::Deadline => (4.0, 0, None),
         RequestError::Network { .. } => (5.0, 0, None),
         RequestError::Token { failure, retry_at } => (6.0, failure.status().unwrap_or(0), retry_at),

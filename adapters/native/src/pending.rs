@@ -162,7 +162,9 @@ impl Pending {
             RequestError::Server { retry_at, .. } => {
                 (ErrorKind::Server, retry_at.map(|at| clock.wall(at)))
             }
-            RequestError::Status { .. } => (ErrorKind::Status, None),
+            RequestError::Status { retry_at, .. } => {
+                (ErrorKind::Status, retry_at.map(|at| clock.wall(at)))
+            }
             RequestError::AttemptTimeout => (ErrorKind::Timeout, None),
             RequestError::Deadline => (ErrorKind::Timeout, None),
             RequestError::Network { .. } => (ErrorKind::Network, None),

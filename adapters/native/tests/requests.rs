@@ -196,6 +196,18 @@ async fn x28_the_last_refusal_is_kept_by_the_error_that_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn a_transient_answer_that_states_too_long_a_wait_ends_with_the_moment_to_try_again() {
+    for (status, kind) in [(502, ErrorKind::Server), (408, ErrorKind::Status)] {
+        let mock = mock().await;
+        mock.script(Rule::api(Fault::status(status).retry_after(3600)));
+        let error = client(&mock).get(ECHO).send().await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (&kind, 1), "{error:?}");
+        let wait = error.retry_at().unwrap().duration_since(std::time::SystemTime::now()).unwrap();
+        assert!((3590..=3601).contains(&wait.as_secs()), "{wait:?}");
+    }
+}
+
+#[tokio::test]
 async fn x31_another_origin_never_gets_the_token() {
     let (mock, other) = (mock().await, mock().await);
     let client = builder(&mock).default_header("x-team", "a").build().unwrap();

@@ -418,17 +418,6 @@ fn a_search_skips_what_came_and_not_what_was_asked_for() {
     assert!(!pages.answer(page(0, NextField::Absent)).unwrap().more);
 }
 
-proptest! {
-    #[test]
-    fn numbers_are_sorted(mut numbers: Vec<u64>) {
-        numbers.extend_from_within(..); // as items may come twice
-        let mut expected = numbers.clone();
-        expected.sort_unstable();
-        sort(&mut numbers);
-        prop_assert_eq!(numbers, expected);
-    }
-}
-
 #[test]
 fn each_style_is_found_by_its_name() {
     for name in PageStyle::all_names() {

@@ -6,11 +6,11 @@ use std::{
     mem,
 };
 
-use cxone_core::status_text;
+use cxone_core::{Wall, status_text};
 use reqwest::header::HeaderName;
 
-/// How long a head may be, in bytes. What servers send ends far below; HTTP stacks refuse more.
-const MAX_HEAD: u64 = 256 * 1024;
+/// How long a head may be, in bytes: much more than any HTTP stack takes (curl ends at 300 kB).
+const MAX_HEAD: u64 = 4 << 20;
 
 /// How much of a line an error shows.
 const SHOWN: usize = 60;
@@ -21,6 +21,8 @@ pub(super) struct Head {
     pub(super) status: u16,
     /// In their order; white space around a value is still there.
     pub(super) fields: Vec<(String, String)>,
+    /// When the last of it was read.
+    pub(super) received: Wall,
 }
 
 impl Head {
@@ -28,7 +30,8 @@ impl Head {
     /// input. Lines end in CRLF or LF.
     ///
     /// Of several heads in a row the last one counts: with `-L`, through a proxy or after a
-    /// `100 Continue` the others were only on the way to it. The body is left unread.
+    /// `100 Continue` the others were only on the way to it. Another one begins with a whole status
+    /// line; anything else is a body, which is left unread.
     pub(super) fn read(input: impl BufRead) -> Result<Head, Unreadable> {
         let mut lines = Lines { input, begun: Vec::new(), number: 0, left: MAX_HEAD };
         let mut first = lines.next()?.ok_or(Unreadable::Empty)?;
@@ -50,8 +53,13 @@ impl Head {
 
     /// The first of the lines with this name (in lower case).
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let line = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
-        line.map(|(_, value)| value.trim())
+        self.all(name).next()
+    }
+
+    /// All lines with this name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.fields.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name));
+        lines.map(|(_, value)| value.trim())
     }
 }
 
@@ -78,7 +86,7 @@ impl fmt::Display for Unreadable {
                 let phrase = status_text(*status);
                 write!(f, "{status} {phrase} is an interim answer, and none follows it")
             }
-            Unreadable::TooLong => write!(f, "it is longer than {} KiB", MAX_HEAD / 1024),
+            Unreadable::TooLong => write!(f, "it is longer than {} MiB", MAX_HEAD >> 20),
             Unreadable::Line { number, what, text } => {
                 let shown: String = text.chars().take(SHOWN).collect();
                 let more = if shown.len() < text.len() { " …" } else { "" };
@@ -108,8 +116,10 @@ impl<R: BufRead> Lines<R> {
     /// The next line without its end; `None` at the end of the input.
     fn next(&mut self) -> Result<Option<String>, Unreadable> {
         let mut line = mem::take(&mut self.begun);
-        let read = self.input.by_ref().take(self.left).read_until(b'\n', &mut line)?;
-        self.left -= read as u64;
+        if !line.ends_with(b"\n") {
+            let read = self.input.by_ref().take(self.left).read_until(b'\n', &mut line)?;
+            self.left -= read as u64;
+        }
         if self.left == 0 {
             return Err(Unreadable::TooLong);
         }
@@ -151,15 +161,24 @@ impl<R: BufRead> Lines<R> {
                 _ => return Err(self.wrong("is no header line like \"Retry-After: 120\"", &line)),
             }
         }
-        Ok(Head { status, fields })
+        Ok(Head { status, fields, received: super::now() })
     }
 
-    /// Whether another head comes next, and not a body.
+    /// Whether another head comes next, and not a body. No more of a body is waited for than what
+    /// could begin a status line.
     fn another_head_follows(&mut self) -> io::Result<bool> {
-        const LIKE: &[u8] = b"HTTP/1";
-        self.input.by_ref().take(LIKE.len() as u64).read_to_end(&mut self.begun)?;
-        let digit = self.begun.last().is_some_and(u8::is_ascii_digit);
-        Ok(digit && self.begun.starts_with(b"HTTP/"))
+        const LONGEST: usize = "HTTP/1.1 429 ".len();
+        while self.begun.len() < LONGEST && !self.begun.ends_with(b"\n") {
+            if self.input.by_ref().take(1).read_to_end(&mut self.begun)? == 0 {
+                break;
+            }
+            let read = &self.begun[..self.begun.len().min(5)];
+            if !b"HTTP/".starts_with(read) {
+                return Ok(false);
+            }
+        }
+        let line = String::from_utf8_lossy(&self.begun);
+        Ok(status(line.trim_end_matches(['\r', '\n'])).is_some())
     }
 
     fn wrong(&self, what: &'static str, text: &str) -> Unreadable {
@@ -173,6 +192,7 @@ fn status(line: &str) -> Option<u16> {
     if !matches!(version, "1.0" | "1.1" | "2" | "2.0" | "3" | "3.0") {
         return None;
     }
+    // Three digits, and a space or nothing more behind them.
     let (status, _reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
     status.parse().ok().filter(|status| digits && *status >= 100)
@@ -199,7 +219,8 @@ mod tests {
             "HTTP/2 429",
             "HTTP/3 429 Slow down: please",
         ] {
-            assert_eq!(read(line), Head { status: 429, fields: vec![] }, "{line}");
+            let head = read(line);
+            assert_eq!((head.status, head.fields.len()), (429, 0), "{line}");
         }
         for line in
             ["429", "HTTP/1.1", "HTTP/1.1 42", "HTTP/1.1 4290", "HTTP/1.1 +42", "HTTP/2 099"]
@@ -211,7 +232,18 @@ mod tests {
     #[test]
     fn lines_end_in_either_way_and_the_body_is_left_alone() {
         let head = "HTTP/1.1 503 Busy\nRetry-After: 5\nX: a:b\n\n";
-        for body in ["", "Retry-After: 9\n", "HTTP", "HTTP/x\n", "\n\nHTTP/1.1 200 OK\n", "\0\r"] {
+        for body in [
+            "",
+            "Retry-After: 9\n",
+            "HTTP",
+            "HTTP/x\n",
+            "HTTP/1.1 clients are limited to 5 requests.\n",
+            "HTTP/1.1 4290 requests are too many\n",
+            "HTTP/1.1 42",
+            "HTTP/2\n",
+            "\n\nHTTP/1.1 200 OK\n",
+            "\0\r",
+        ] {
             for head in [head.to_owned(), head.replace('\n', "\r\n")] {
                 let head = read(&(head + body));
                 assert_eq!(head.status, 503, "{body:?}");
@@ -235,7 +267,8 @@ mod tests {
         assert_eq!(head.status, 429);
         assert_eq!(head.fields, [("Retry-After".to_owned(), " 7".to_owned())]);
         assert_eq!(error(interim), "100 Continue is an interim answer, and none follows it");
-        assert!(error(&format!("{tunnel}HTTP/2 42")).starts_with("line 4 is no status line"));
+        assert_eq!(read(&format!("{tunnel}HTTP/2 429")).status, 429);
+        assert_eq!(read(&format!("{tunnel}HTTP/2 42")).status, 200);
     }
 
     #[test]
@@ -264,11 +297,18 @@ mod tests {
     fn an_endless_head_ends_as_an_error_and_a_line_is_not_shown_whole() {
         let endless = io::repeat(b'a').take(u64::MAX);
         let error = Head::read(io::BufReader::new(endless)).unwrap_err();
-        assert_eq!(error.to_string(), "it is longer than 256 KiB");
-        let fields = "A: 1\n".repeat(100_000);
+        assert_eq!(error.to_string(), "it is longer than 4 MiB");
+        let fields = "A: 1\n".repeat(1_000_000);
         let error = Head::read(format!("HTTP/1.1 200\n{fields}").as_bytes()).unwrap_err();
-        assert_eq!(error.to_string(), "it is longer than 256 KiB");
+        assert_eq!(error.to_string(), "it is longer than 4 MiB");
         assert!(self::error(&"é".repeat(90)).ends_with(&format!("{:?} …", "é".repeat(60))));
+    }
+
+    #[test]
+    fn a_head_may_be_as_long_as_one_that_curl_prints_and_longer() {
+        let long = "9".repeat(1 << 20);
+        let head = read(&format!("HTTP/1.1 429\nRetry-After: {long}\nA: 1\n\n"));
+        assert_eq!((head.get("retry-after"), head.get("a")), (Some(&*long), Some("1")));
     }
 
     #[test]

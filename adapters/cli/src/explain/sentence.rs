@@ -31,6 +31,7 @@ impl fmt::Display for Sentence<'_> {
 impl Sentence<'_> {
     fn deliver(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict { status, method, signals, .. } = self.verdict;
+        let states = signals.wait.is_some() && (signals.retry_after || !signals.exhausted);
         f.write_str(" is delivered to the caller")?;
         let followed = matches!(status, 301 | 302 | 303 | 307 | 308)
             && matches!(method.as_str(), "GET" | "HEAD")
@@ -38,7 +39,7 @@ impl Sentence<'_> {
         if followed {
             f.write_str(", or followed if its Location is on the same origin")?;
         }
-        if signals.retry_after {
+        if states {
             write!(f, "; {}, but nothing was refused, so nothing waits for it", self.stated())?;
         }
         f.write_str(".")
@@ -52,7 +53,14 @@ impl Sentence<'_> {
 
     fn refresh(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(" drops the token that the request carried")?;
-        if let Some(challenge) = self.head.get("www-authenticate") {
+        // Of several the one about the token that was sent.
+        let bearer = |challenge: &&str| {
+            let parts = challenge.split([',', ' ', '\t']);
+            parts.into_iter().any(|part| part.eq_ignore_ascii_case("bearer"))
+        };
+        let name = "www-authenticate";
+        let challenge = self.head.all(name).find(bearer).or_else(|| self.head.get(name));
+        if let Some(challenge) = challenge {
             write!(f, " (the server says {challenge:?})")?;
         }
         f.write_str(
@@ -84,17 +92,27 @@ impl Sentence<'_> {
     fn fail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict { status, method, judgement, .. } = self.verdict;
         match judgement {
-            Judgement::Throttled => write!(
-                f,
-                " is a throttle{}: {}; but a 503 does not say that nothing was done, and {method} \
-                 is not safe to repeat without an Idempotency-Key, so the request fails.",
-                self.made_by(),
-                self.pause(),
-            ),
+            Judgement::Throttled => {
+                write!(
+                    f,
+                    " is a throttle{}: {}; but a 503 does not say that nothing was done, and \
+                     {method} is not safe to repeat without an Idempotency-Key, so the request \
+                     fails.",
+                    self.made_by(),
+                    self.pause(),
+                )?;
+                self.max_wait(f, "what waits in the scope fails")
+            }
             Judgement::Transient => write!(
                 f,
                 " fails: it does not say that nothing was done, and {method} is not safe to repeat \
                  without an Idempotency-Key.",
+            ),
+            _ if *status == 403 && self.verdict.stated().is_some() => write!(
+                f,
+                " fails as an auth error: {}, but only a Retry-After or an exhausted limit says \
+                 that it is a throttle.",
+                self.stated(),
             ),
             _ if *status == 403 => f.write_str(
                 " fails as an auth error: neither a Retry-After nor an exhausted limit says that \
@@ -141,16 +159,23 @@ impl Sentence<'_> {
 
     /// A wait longer than the client accepts. It is told, not applied: that is a setting.
     fn max_wait(&self, f: &mut fmt::Formatter<'_>, who: &str) -> fmt::Result {
-        let most = self.verdict.config.max_wait;
         match self.verdict.stated() {
-            Some(wait) if wait > most => write!(
-                f,
-                " With the default max_wait of {}, which is less, {who} at once instead, and the \
-                 error tells when to try again.",
-                span(most)
-            ),
-            _ => Ok(()),
+            Some(wait) => self.too_long(f, wait, who),
+            None => Ok(()),
         }
+    }
+
+    fn too_long(&self, f: &mut fmt::Formatter<'_>, wait: Duration, who: &str) -> fmt::Result {
+        let most = self.verdict.config.max_wait;
+        if wait <= most {
+            return Ok(());
+        }
+        write!(
+            f,
+            " With the default max_wait of {}, which is less, {who} at once instead, and the error \
+             tells when to try again.",
+            span(most)
+        )
     }
 
     /// A limit that an answer announces as spent without having refused anything.
@@ -168,7 +193,8 @@ impl Sentence<'_> {
             " The limit{name} has nothing left: its scope sends nothing for {}{}.",
             span(reset),
             self.until(reset)
-        )
+        )?;
+        self.too_long(f, reset, "what waits in the scope fails")
     }
 
     /// "Retry-After states 120 s"

@@ -236,6 +236,93 @@ async fn a_wait_beyond_max_wait_is_told_and_not_applied() {
 }
 
 #[tokio::test]
+async fn whatever_waits_too_long_is_told() {
+    let dir = Dir::new("explain_too_long");
+    let told = "With the default max_wait of 900 s (15 minutes), which is less, ";
+    for (args, head) in [
+        (&[][..], "200\nRateLimit: \"a\";r=0;t=7200"),
+        (&["--method", "POST"], "503\nRetry-After: 7200"),
+        (&[], "502\nRetry-After: 7200"),
+    ] {
+        let said = words(&dir, args, &format!("HTTP/2 {head}\n\n")).await;
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+        assert!(
+            said.ends_with("at once instead, and the error tells when to try again."),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_spent_budget_with_a_hint_closes_its_scope_and_an_idle_hint_is_told() {
+    let dir = Dir::new("explain_hint");
+    let spent = "HTTP/2 200\nX-RateLimit-Remaining: 0\nX-RateLimit-Retry-After: 40\n";
+    assert_eq!(
+        words(&dir, &[], spent).await,
+        "200 OK is delivered to the caller. The limit has nothing left: its scope sends nothing for \
+         40 s, until 2026-01-01T00:00:40Z."
+    );
+    let said = explain(&dir, &["--json"], spent.as_bytes()).await.expect_success().json();
+    assert_eq!(said["limits"], json!([{ "r": 0, "t": 40 }]));
+    for status in [200, 401, 403, 404, 502] {
+        let head = format!("HTTP/2 {status}\nX-RateLimit-Retry-After: 40\n");
+        let said = explain(&dir, &["--json"], head.as_bytes()).await.expect_success().json();
+        assert_eq!(
+            (&said["delay_ms"], &said["signal"]),
+            (&json!(40_000), &json!("x-ratelimit-retry-after")),
+            "{status}"
+        );
+    }
+    assert!(words(&dir, &[], "HTTP/2 200\nX-RateLimit-Retry-After: 40\n").await.ends_with(
+        "; X-RateLimit-Retry-After states 40 s, but nothing was refused, so nothing waits for it."
+    ));
+    assert!(words(&dir, &[], "HTTP/2 403\nX-RateLimit-Retry-After: 40\n").await.ends_with(
+        "X-RateLimit-Retry-After states 40 s, but only a Retry-After or an exhausted limit says \
+             that it is a throttle."
+    ));
+}
+
+#[tokio::test]
+async fn what_is_stated_is_printed_exactly_and_only_waits_saturate() {
+    let dir = Dir::new("explain_exact");
+    let head = "HTTP/2 200\nRateLimit: \"a\";r=0;t=999999999999999\n\
+                RateLimit-Policy: \"a\";q=999999999999999;w=999999999999999\n\
+                X-RateLimit-Remaining: 99999999999999999999\nX-RateLimit-Reset: 60\n";
+    let said = explain(&dir, &["--json"], head.as_bytes()).await.expect_success().json();
+    assert_eq!(said["delay_ms"], json!(SATURATED));
+    let most: u64 = 999_999_999_999_999;
+    assert_eq!(
+        said["limits"],
+        json!([{ "name": "a", "r": 0, "t": most }, { "r": SATURATED, "t": 60 }])
+    );
+    assert_eq!(said["policies"], json!([{ "name": "a", "q": most, "w": most }]));
+}
+
+#[tokio::test]
+async fn of_several_challenges_that_about_the_token_is_quoted() {
+    let head = "HTTP/2 401\nWWW-Authenticate: Basic realm=\"x\"\n\
+                www-authenticate: Negotiate, bearer error=\"invalid_token\"\n";
+    let said = words(&Dir::new("explain_challenges"), &[], head).await;
+    assert!(said.contains("(the server says \"Negotiate, bearer error=\\\"invalid"), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_is_received_when_its_head_has_come() {
+    let dir = Dir::new("explain_late");
+    let mut command = dir.cxone(&["explain", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // As long as it takes `cxone` to begin, and more.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let head = format!("HTTP/2 429\nX-RateLimit-Reset: {}\n\n", now + 60_000);
+    stdin.write_all(head.as_bytes()).await.unwrap();
+    drop(stdin);
+    let said = Run::from(child.wait_with_output().await.unwrap()).expect_success().json();
+    assert!(said["delay_ms"].as_i64().unwrap() <= 60_000, "{said}");
+}
+
+#[tokio::test]
 async fn a_post_that_a_503_refuses_fails_while_its_scope_pauses() {
     let dir = Dir::new("explain_503");
     let said = words(&dir, &["--method", "POST"], "HTTP/2 503\nRetry-After: 5\n\n").await;
@@ -297,6 +384,7 @@ async fn wrong_options_of_an_explanation_are_wrong_usage() {
         ["--now", "yesterday"],
         ["--now", "1969-12-31T23:59:59Z"],
         ["--now", "2026-11-23T00:00:00"],
+        ["--now", "2026-11-23T00:00Z"],
         ["--reset-unit", "weeks"],
         ["--ms-header", "not a name"],
         ["--method", "GE T"],
