@@ -154,7 +154,7 @@ function withoutMessages(wasm) {
 /**
  * Panics name files: not those of the machine that it was built on. And functions are inlined only
  * where they are short: compressed it is a seventh smaller than with the thresholds that LLVM has by
- * itself, and a queue of tasks that do nothing takes a sixth longer. No loop is unrolled: that is 2 kB
+ * itself, and a queue of tasks that do nothing takes a quarter longer. No loop is unrolled: that is 2 kB
  * less, and a fiftieth of that time.
  */
 function rustFlags() {
@@ -164,7 +164,7 @@ function rustFlags() {
     [`${sysroot}/lib/rustlib/src/rust`, '/rust'],
     [fileURLToPath(new URL('../..', import.meta.url)), ''],
   ];
-  const sizes = ['-inline-threshold=30', '-inlinehint-threshold=60', '-unroll-threshold=0', '-unroll-allow-partial=0'];
+  const sizes = ['-inline-threshold=10', '-inlinehint-threshold=25', '-unroll-threshold=0', '-unroll-allow-partial=0'];
   return [...names.map(([from, to]) => `--remap-path-prefix=${from}=${to}`), ...sizes.map((it) => `-Cllvm-args=${it}`)].join('\x1f');
 }
 

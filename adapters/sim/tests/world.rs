@@ -197,3 +197,24 @@ fn a_rise_is_counted_until_it_is_used() {
         vec![Change { when: When::Accepted(500), limit: "bucket:4/s+20".parse().unwrap() }];
     assert_eq!(used(&scenario), None, "that is no rise");
 }
+
+#[test]
+fn a_rate_outlasts_an_outage_that_refuses_everything() {
+    let seconds = Duration::from_secs;
+    let limit = LimitSpec::bucket(20, seconds(1), 20);
+    let nothing = LimitSpec::leaky(1, seconds(3600), 1);
+    for length in [3, 30] {
+        let mut server = Server::new(limit);
+        server.changes = vec![
+            Change { when: When::At(seconds(10)), limit: nothing },
+            Change { when: When::At(seconds(10 + length)), limit },
+        ];
+        let job = SimJob { at: Duration::ZERO, priority: Priority::Normal };
+        let client = Client { config: Config::default(), jobs: vec![job; 2000] };
+        let world = World::new(server, Latency::about(Duration::from_millis(100), 10), client);
+        let report = world.run(1).expect("it is in range");
+        assert_eq!((report.lost, report.early), (0, 0));
+        // It was a quota of a few a window once, for ever: twenty times the ideal.
+        assert!(report.ratio() < 1.2, "{} after {length} s", report.ratio());
+    }
+}

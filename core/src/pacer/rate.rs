@@ -35,6 +35,11 @@
 //! refusal while more are in flight than leave in the time of an answer is put down to such a jam, and
 //! teaches nothing; unless it is so time and again, or nothing was accepted before it.
 //!
+//! Where a rate goes on refusing after a rest it may be no rate but a window, of which what was accepted
+//! until then is the quota. One that was measured twice is interrupted instead, as by an outage that
+//! answers 429, or by a quota of a longer window beside it: own backoff finds the end of that, and
+//! the rate goes on.
+//!
 //! This is the additive search of TCP's CUBIC (RFC 9438) put on its head: since a bucket, other than
 //! a queue in a network, tells its rate exactly, there is no need to fall by a factor and climb back.
 
@@ -122,6 +127,8 @@ pub(super) struct Rate {
     strict: bool,
     /// When it was tried to do better, and the interval until then.
     tried: Option<(Mark, u64)>,
+    /// It was measured, and again: it is a rate.
+    proven: bool,
     /// Refused since `empty`, that one not counted.
     refused: u64,
     /// Refusals in a row with nothing accepted between them.
@@ -226,6 +233,7 @@ impl Rate {
             hasty: false,
             strict: false,
             tried: None,
+            proven: false,
             refused: 0,
             fruitless: 0,
             quickest: u64::MAX,
@@ -329,9 +337,11 @@ impl Rate {
 
     pub(super) fn refused(&mut self, mark: Mark, refusal: Refusal) -> Lesson {
         let accepted = self.accepted_until(mark);
+        let mut interrupted = false;
         if accepted == 0 && refusal.stated.is_none() && !refusal.explained {
             self.fruitless += 1;
-            if self.quality == Quality::Sought || self.fruitless >= FRUITLESS {
+            interrupted = self.quality == Quality::Sought || self.fruitless >= FRUITLESS;
+            if interrupted && !self.proven {
                 return Lesson::NotARate { quota: self.held, first: self.first };
             }
         }
@@ -339,8 +349,9 @@ impl Rate {
         let soon = self.strict && silent && self.tried.is_none();
         let jam = silent && accepted > 0 && self.is_jam(refusal.in_flight);
         self.jams = if jam && accepted < EXACT { self.jams + 1 } else { 0 };
+        self.proven |= self.quality != Quality::Sought && accepted >= ROUGH;
         match self.quality {
-            _ if jam => {}
+            _ if jam || interrupted => {}
             Quality::Exact if soon => self.give_way(accepted),
             _ if accepted < ROUGH => self.slow_down(mark, accepted),
             _ => self.measure(

@@ -248,11 +248,13 @@ fn one_that_goes_on_refusing_is_no_rate() {
     };
     assert_eq!((quota, first.seq), (20, 0), "what was accepted at once, since then");
     // Where a rate was measured it takes two in a row.
-    let mut rate = exact();
-    rate.sent(mark(86, 9500), 1000, false);
-    assert!(matches!(rate.refused(mark(86, 9500), silent(10_500)), Lesson::Learned));
-    rate.sent(mark(87, 10_500), 1000, false);
-    assert!(matches!(rate.refused(mark(87, 10_500), silent(12_500)), Lesson::NotARate { .. }));
+    let mut rate = met();
+    sends(&mut rate, 4, 1100, 40);
+    rate.refused(mark(44, 5100), silent(5300));
+    rate.sent(mark(45, 5300), 1000, false);
+    assert!(matches!(rate.refused(mark(45, 5300), silent(6300)), Lesson::Learned));
+    rate.sent(mark(46, 6300), 1000, false);
+    assert!(matches!(rate.refused(mark(46, 6300), silent(8300)), Lesson::NotARate { .. }));
     // One accepted between them, or a stated wait, and it is.
     let mut rate = exact();
     rate.sent(mark(86, 9500), 1000, false);
@@ -264,6 +266,22 @@ fn one_that_goes_on_refusing_is_no_rate() {
     let mut rate = met();
     rate.sent(mark(4, 1100), 1000, true);
     assert!(matches!(rate.refused(mark(4, 1100), stated(1000, 2100)), Lesson::Learned));
+}
+
+#[test]
+fn one_that_was_measured_twice_is_interrupted_and_no_window() {
+    let mut rate = exact();
+    let mut slower = 0;
+    for n in 0..10 {
+        let sent = 9500 + 1000 * n;
+        rate.sent(mark(86 + n, sent), 1000, false);
+        let lesson = rate.refused(mark(86 + n, sent), silent(sent + 1000));
+        assert!(matches!(lesson, Lesson::Learned), "refusal {n}");
+        if n == 0 {
+            slower = rate.interval; // it may as well be a limit that has fallen
+        }
+    }
+    assert_eq!(rate.interval, slower, "refusals of everything tell of no rate");
 }
 
 #[test]
