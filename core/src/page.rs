@@ -59,9 +59,6 @@ pub struct PageState {
     /// Fingerprints of the last page's items, in order, where the next page may repeat them.
     #[serde(default)]
     pub overlap: Vec<u64>,
-    /// How many items the longest page held, where pages overlap.
-    #[serde(default)]
-    pub most: u64,
     /// There: 1 while it is looked whether more follows what shares one time, 2 if it does.
     #[serde(default)]
     pub look: u8,
@@ -328,7 +325,6 @@ impl Pages {
             Next::End | Next::Counted => state.cursor = None,
         }
         if self.style.overlaps() && !fingerprints.is_empty() {
-            state.most = state.most.max(fingerprints.len() as u64);
             state.overlap.clear();
             state.overlap.extend(fingerprints);
             sort(&mut state.overlap);
@@ -366,11 +362,8 @@ impl Pages {
 
     /// What follows a page of so many items that all came before, at one time.
     fn end_of_overlap(&self, came: u64) -> Result<Next, PageError> {
-        // A shorter one is whole. One that is all of the run need not have been cut.
-        let PageState { most, items, .. } = self.state;
-        let cut =
-            most > 0 && came >= most && (came < items || came >= u64::from(self.style.page_size));
-        if cut || self.state.look == BACK {
+        // It may have been cut where an answer ends, or was, since there is more later.
+        if came >= u64::from(self.style.page_size) || self.state.look == BACK {
             return Err(PageError::Crowded(came));
         }
         let cursor = self.state.cursor.as_deref().unwrap_or_default();

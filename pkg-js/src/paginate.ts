@@ -44,8 +44,6 @@ export interface PageState {
   seen: string[];
   /** Fingerprints of the last page's items, where the next page may repeat them. */
   overlap?: string[];
-  /** How many items the longest page held, where the next page may repeat some. */
-  most?: number;
   /** There: 1 while it is looked whether more follows what shares one time, 2 if it does. */
   look?: number;
   /** Did the run begin at a given cursor? Then what the server says of the number of all items is no matter. */
@@ -154,8 +152,8 @@ export class Pagination<T> implements AsyncIterable<T> {
   /** From {@link state} on, so that nothing is lost to who stops in the middle of a page and iterates again. */
   async *#run(): AsyncGenerator<Page<T>, void, undefined> {
     const { style = 'cursor', itemsField, pageSize = NaN, since, until, window = NaN, data, cursor: _, state: __, params, ...options } = this.#options;
-    const { cursor, done, pages, items, seen, overlap, partial, most = 0, look = 0 } = this.#state;
-    const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true), most, look];
+    const { cursor, done, pages, items, seen, overlap, partial, look = 0 } = this.#state;
+    const numbers = [pageSize, moment('since', since), moment('until', until), window, Number(done), pages, items, Number(partial === true), look];
     const texts = [style, itemsField ?? '', joined(seen), joined(overlap)].join('\n');
     const machine = new this.#instance.Pages(texts, new Float64Array(numbers), cursor ?? undefined);
     // Where the last one went: a link is one of its origin.
@@ -170,7 +168,7 @@ export class Pagination<T> implements AsyncIterable<T> {
         else all[pairs[i]!] = pairs[i + 1]!;
       }
       // A link is of the origin that signing in finds.
-      if (link && !origin && !this.#client.originOf(this.#url)) await this.#client.accessToken();
+      if (link && !origin && !this.#client.originOf(this.#url)) await this.#client.accessToken(options);
       origin ||= this.#client.originOf(this.#url) ?? '';
       const request = link ? { url: origin + link } : { url: this.#url, params: all };
       const post = machine.flags & IN_BODY ? { method: 'POST', data: body, idempotent: true } : {};
@@ -215,7 +213,7 @@ export class Pagination<T> implements AsyncIterable<T> {
       pages: machine.number(1),
       items: machine.number(2),
       seen: machine.seen.split('\0').slice(0, -1),
-      ...(machine.flags & OVERLAPS ? { overlap: machine.overlap.split('\0').slice(0, -1), most: machine.number(4), look: machine.number(5) } : {}),
+      ...(machine.flags & OVERLAPS ? { overlap: machine.overlap.split('\0').slice(0, -1), look: machine.number(4) } : {}),
       ...(machine.number(3) ? { partial: true } : {}),
     };
     return { items: (fresh ?? []) as T[], number: state.pages, total: state.items, state };
@@ -247,12 +245,12 @@ const joined = (marks: readonly string[] = []): string => marks.map((it) => `${i
 
 function check(state: PageState | undefined): Partial<PageState> {
   if (state === undefined) return {};
-  const { cursor, done, pages, items, seen, overlap = [], partial = false, most = 0, look = 0 } = state ?? {};
+  const { cursor, done, pages, items, seen, overlap = [], partial = false, look = 0 } = state ?? {};
   const texts = (marks: unknown) => Array.isArray(marks) && marks.every((it) => typeof it === 'string');
   const ok =
     (cursor === null || typeof cursor === 'string') &&
     typeof done === 'boolean' &&
-    [pages, items, most, look].every(Number.isSafeInteger) &&
+    [pages, items, look].every(Number.isSafeInteger) &&
     texts(seen) &&
     texts(overlap) &&
     typeof partial === 'boolean';

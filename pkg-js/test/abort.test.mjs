@@ -310,7 +310,7 @@ test('X3 listeners, abort handlers and an injected fetch may call the client', a
     });
   }
   controller.signal.addEventListener('abort', () => more.push(cx.get(`${ECHO}/aborted`)));
-  await mock.faults({ status: 429 });
+  await mock.faults({ status: 429, retry_after: 1 });
   const aborted = rejection(cx.get(SLOW, { signal: controller.signal }));
   cx.addEventListener('token', () => controller.abort('enough'));
   more.push(cx.get(`${ECHO}/nested`));

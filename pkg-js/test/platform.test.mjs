@@ -90,6 +90,18 @@ test('a link is followed as it is, whatever the path of the APIs, before signing
   assert.equal(asked.at(-1), 'https://api.example/gw/agents?skip=50');
 });
 
+test('a link that waits for the discovery is given up by its signal and by its deadline', async (t) => {
+  const cx = new CxoneClient({ ...elsewhere().options, fetch: (_, { signal }) => new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason))) });
+  t.after(() => cx.close({ drain: false }));
+  const state = { cursor: '/gw/agents?skip=50', done: false, pages: 1, items: 50, seen: [], partial: true };
+  const first = (options) => rejection(cx.paginate('/agents', { style: 'links', itemsField: 'agents', state, ...options })[Symbol.asyncIterator]().next());
+  const controller = new AbortController();
+  const aborted = first({ signal: controller.signal });
+  controller.abort('enough');
+  assert.equal(await aborted, 'enough');
+  assert.equal((await first({ deadline: 50 })).name, 'TimeoutError');
+});
+
 test('an absolute URL waits for the discovery, and is judged by it', async (t) => {
   const { asked, options } = elsewhere();
   const cx = new CxoneClient(options);

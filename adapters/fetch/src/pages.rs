@@ -60,8 +60,7 @@ impl Pages {
             seen: from_hex(&text()),
             overlap: from_hex(&text()),
             partial: number(7) == 1.0,
-            most: number(8) as u64,
-            look: number(9) as u8,
+            look: number(8) as u8,
         };
         Pages { pages: page::Pages::resume(style, state), fingerprints: Vec::new() }
     }
@@ -150,7 +149,7 @@ impl Pages {
     }
 
     /// Of the members of its [`PageState`] that are numbers the one at this place among the last
-    /// six of [`new`](Pages::new).
+    /// five of [`new`](Pages::new).
     pub fn number(&self, place: u32) -> f64 {
         let state = self.pages.position();
         let number = match place {
@@ -158,7 +157,6 @@ impl Pages {
             1 => state.pages,
             2 => state.items,
             3 => u64::from(state.partial),
-            4 => state.most,
             _ => u64::from(state.look),
         };
         number as f64

@@ -25,9 +25,9 @@ const GRACE: Duration = Duration::from_secs(15);
 /// The events of an agent's session: a `Stream` of `Result<Value, Error>`, which has no end.
 ///
 /// The server holds each poll until something happens; 304 says that nothing has, and it is asked
-/// again at once, but not more than four times a second where it does not hold them. The polls have a scope of their own, `agent-events`, which on NICE's own platform
-/// counts apart from the client's concurrency; elsewhere use
-/// [`scope_limit_apart`](crate::ClientBuilder::scope_limit_apart).
+/// again at once, but not more than four times a second where it does not hold them. The polls have
+/// a scope of their own, `agent-events`, which on NICE's own platform counts apart from the client's
+/// concurrency; elsewhere use [`scope_limit_apart`](crate::ClientBuilder::scope_limit_apart).
 ///
 /// # Errors
 ///

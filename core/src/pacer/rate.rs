@@ -14,13 +14,14 @@
 //! Requests leave by GCRA (I.371) at that rate: evenly, and after idling up to b at once. After a
 //! refusal one goes when the scope opens, and the rest follow evenly: that much is certain even if
 //! the server has taken back what it would have gained. Only of an exact rate's rest an eighth is used
-//! as saved up, so that a rate which was measured a little too low does not leave the bucket full. While
-//! nothing is measured the first one is a question: the others wait for its answer. A measured rate is held for [`HOLD`], longer
-//! if the last try cost more than one refusal; then it grows by a half at most and within seconds,
-//! to be refused once (or by as much as refusals in flight) if nothing has changed. If it is not, as
-//! soon as more was accepted than could have been saved up, the limit has risen: the rate doubles by
-//! the second until it meets the new one. In the end, when the backlog is done sooner than trying
-//! would pay, it is left at rest.
+//! as saved up, so that a rate which was measured a little too low does not leave the bucket full.
+//! While nothing is measured the first one is a question: the others wait for its answer.
+//!
+//! A measured rate is held for [`HOLD`], longer if the last try cost more than one refusal; then it
+//! grows by a half at most and within seconds, to be refused once (or by as much as refusals in
+//! flight) if nothing has changed. If it is not, as soon as more was accepted than could have been
+//! saved up, the limit has risen: the rate doubles by the second until it meets the new one. In the
+//! end, when the backlog is done sooner than trying would pay, it is left at rest.
 //!
 //! A bucket that holds a single request (`limit_req` without burst) is full, and loses, whenever one
 //! comes a moment late, as each does where a timer has a grain; so what was accepted measures it too

@@ -45,7 +45,7 @@ pub(super) struct Names {
 const NAMES: [Names; 7] = [
     names("cursor", ["page_size", "cursor", "entities", "next_page_token", ""], 100),
     names("links", ["top", "", "", "_links.next", "totalRecords"], 500),
-    names("updated-since", ["", "updatedSince", "completedContacts", "lastPollTime", ""], 100),
+    names("updated-since", ["", "updatedSince", "completedContacts", "lastPollTime", ""], 10_000),
     names("windows", ["", "startDate", "", "", ""], 0),
     names("scroll", ["", "scrollToken", "data", "scrollToken", "hits"], 0),
     names("segments", ["pageSize", "cursor", "interactions", "links.next", "totalRecords"], 100),
@@ -95,12 +95,11 @@ impl PageStyle {
     /// the run comes again, in its new form. A state at its end can be
     /// [reopened](super::PageState::reopen) for what came later.
     ///
-    /// Of the records of one time only as many can be had as an answer holds (10 000 at the
-    /// platform). When a page brings nothing new it is asked what follows a millisecond later, and
-    /// where more is hidden the run fails with [`PageError::Crowded`](super::PageError::Crowded).
-    /// What nobody can tell: whether a run's only records, which all share one time, are all there
-    /// are. They are taken for that below 100, or below what [`page_size`](PageStyle::page_size)
-    /// says that an answer holds at most.
+    /// Of the records of one time only as many can be had as an answer holds: 10 000 at the
+    /// platform, or what [`page_size`](PageStyle::page_size) says. When a page brings nothing new it
+    /// is asked what follows a millisecond later, and where more is hidden, or the page is as long as
+    /// that, the run fails with [`PageError::Crowded`](super::PageError::Crowded). A server whose
+    /// answers hold fewer than it is believed to can hide the rest of its last records that way.
     pub fn updated_since(since: Wall) -> PageStyle {
         PageStyle::of(Kind::UpdatedSince).since(since)
     }

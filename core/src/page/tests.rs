@@ -280,7 +280,7 @@ fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
 /// A run over records, each its number and its time in ms of a day, of which an answer holds so
 /// many; some come after so many answers. What it has brought, and whether it has come to its end.
 fn poll(size: usize, records: &[(u64, u64)], later: &[(usize, u64, u64)]) -> Polled {
-    let style = PageStyle::updated_since(Wall::from_millis(0));
+    let style = PageStyle::updated_since(Wall::from_millis(0)).page_size(size as u32);
     let mut pages = Pages::new(style.clone());
     let (mut records, mut kept) = (records.to_vec(), Vec::new());
     for answers in 0..100 {
@@ -328,6 +328,19 @@ fn more_records_of_one_time_than_an_answer_holds_are_an_error_and_never_the_end(
     assert_eq!(poll(100, &only, &[]).1, Err(PageError::Crowded(100)));
     // Few that are all there is are few that are all there is.
     assert_eq!(poll(100, &records(&[(2, 0..2)]), &[]), (all(2), Ok(3)));
+    // So are one that was updated, and those that a later run finds as they were.
+    let style = PageStyle::updated_since(Wall::from_millis(0));
+    let mut pages = Pages::new(style.clone());
+    for (mark, time) in [(1, 1), (2, 2), (2, 2), (2, 2)] {
+        let next = timestamp(time);
+        let one = PageFields { fingerprints: &[mark], ..page(1, NextField::Text(&next)) };
+        while pages.request().is_some_and(|it| it.query[0].1 <= next) {
+            pages.answer(one).unwrap();
+        }
+        let none = PageFields { status: 204, body: PageBody::Empty, ..page(0, NextField::Absent) };
+        assert!(!pages.answer(none).unwrap().more, "{mark} at {time}");
+        pages = Pages::resume(style.clone(), pages.state().reopen());
+    }
     // What comes between two looks hides nothing, and is not missed.
     for answers in 0..4 {
         let (kept, end) = poll(5, &records(&[(1, 0..2)]), &[(answers, 2, 2), (answers, 3, 3)]);
