@@ -374,11 +374,9 @@ impl Engine {
         let Engine { rng, config, scopes, now, .. } = self;
         let believed = stated.filter(|wait| config.backoff.believes(*wait, 0));
         let Scope { gate, pacer, in_flight, .. } = scopes.scope_mut(scope);
+        let backoff = config.backoff.bare(0);
         if believed.is_none()
-            && let Some(rest) = {
-                let backoff = config.backoff.bare(0);
-                pacer.rest(stub.mark, stated, *in_flight, now.instant, backoff)
-            }
+            && let Some(rest) = pacer.rest(stub.mark, stated, *in_flight, now.instant, backoff)
         {
             gate.refused_elsewhere(stub.ticket);
             let opens = now.instant + rest;

@@ -26,7 +26,8 @@ export interface AgentEventsOptions extends Pick<RequestOptions, 'priority' | 'h
  * session, `…/agent-sessions/{id}`.
  *
  * The server holds each poll until something happens; 304 says that nothing has, and it is asked
- * again at once, but not more than four times a second where it does not hold them. The polls have a scope of their own, `agent-events`, which on NICE's own platform
+ * again at once, but not more than four times a second where it does not hold them. The polls have
+ * a scope of their own, `agent-events`, which on NICE's own platform
  * counts apart from the client's concurrency; elsewhere say so:
  * `new CxoneClient({ scopes: [{ name: 'agent-events', concurrency: 100, apart: true }] })`.
  *

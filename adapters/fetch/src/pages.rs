@@ -27,8 +27,7 @@ impl Pages {
     ///
     /// `numbers` are, in this order: items a page, from when and until when (ms since 1970), a
     /// window's length (ms), NaN for the style's own; then the members of a [`PageState`]: 1 if it
-    /// is done, pages, items, 1 if it is partial, items of the
-    /// longest page, where it looks.
+    /// is done, pages, items, 1 if it is partial, where it looks.
     #[wasm_bindgen(constructor)]
     pub fn new(texts: &str, numbers: &[f64], cursor: Option<String>) -> Pages {
         let mut texts = texts.split('\n').map(str::to_owned);

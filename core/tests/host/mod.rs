@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use cxone_core::{
     AttemptId, Config, Engine, Failure, Generation, Head, Input, Instant, Job, Notice, Now, Output,
-    Pacing, Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats, SubmitError,
-    TokenFailure, Verdict, Wall,
+    Pacing, PauseReason, Priority, Replay, RequestError, RequestId, ScopeConfig, ScopeStats,
+    SubmitError, TokenFailure, Verdict, Wall,
 };
 
 pub(crate) struct Host {
@@ -337,6 +337,15 @@ impl Host {
             _ => None,
         };
         self.notices.iter().filter_map(pause).collect()
+    }
+
+    /// The pauses that were told, each with how long it lasts and why.
+    pub(crate) fn rests(&self) -> Vec<(Duration, PauseReason)> {
+        let rest = |notice: &Notice| match notice {
+            Notice::Paused { wait, reason, .. } => Some((*wait, *reason)),
+            _ => None,
+        };
+        self.notices.iter().filter_map(rest).collect()
     }
 
     /// Nothing is left of anything.
