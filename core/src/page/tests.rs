@@ -280,8 +280,22 @@ fn updated_since_goes_on_from_the_last_poll_time_until_there_is_no_more() {
 /// A run over records, each its number and its time in ms of a day, of which an answer holds so
 /// many; some come after so many answers. What it has brought, and whether it has come to its end.
 fn poll(size: usize, records: &[(u64, u64)], later: &[(usize, u64, u64)]) -> Polled {
-    let style = PageStyle::updated_since(Wall::from_millis(0)).page_size(size as u32);
-    let mut pages = Pages::new(style.clone());
+    poll_by(
+        PageStyle::updated_since(Wall::from_millis(0)).page_size(size as u32),
+        size,
+        records,
+        later,
+    )
+}
+
+/// The same in a style which may believe that an answer holds more.
+fn poll_by(
+    style: PageStyle,
+    size: usize,
+    records: &[(u64, u64)],
+    later: &[(usize, u64, u64)],
+) -> Polled {
+    let mut pages = Pages::new(style);
     let (mut records, mut kept) = (records.to_vec(), Vec::new());
     for answers in 0..100 {
         let Some(request) = pages.request() else { return (kept, Ok(answers)) };
@@ -326,6 +340,10 @@ fn more_records_of_one_time_than_an_answer_holds_are_an_error_and_never_the_end(
     assert_eq!(poll(5, &first, &[]).1, Err(PageError::Crowded(5)));
     let only = records(&[(2, 0..150)]);
     assert_eq!(poll(100, &only, &[]).1, Err(PageError::Crowded(100)));
+    // That more is hidden is seen whatever the answers are believed to hold.
+    let style = PageStyle::updated_since(Wall::from_millis(0));
+    assert_eq!(poll_by(style.clone(), 6, &fits, &[]).0, all(10));
+    assert_eq!(poll_by(style, 5, &hidden, &[]).1, Err(PageError::Crowded(5)));
     // Few that are all there is are few that are all there is.
     assert_eq!(poll(100, &records(&[(2, 0..2)]), &[]), (all(2), Ok(3)));
     // So are one that was updated, and those that a later run finds as they were.
